@@ -1,0 +1,215 @@
+//! The command line. One definition makes the parser, `--help`, the man pages
+//! and the shells' completions.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Where the config is looked for when `--config` is not given.
+pub const DEFAULT_CONFIG: &str = "/etc/sshmeter/config.toml";
+
+/// The electricity meter of an SSH server: exactly how many bytes each user moved.
+///
+/// sshmeter follows sshd's log to learn who is connected from where, reads the
+/// kernel's own counters for those connections, and keeps a ledger by minute,
+/// hour, day and month. `sshmeter run` counts, `sshmeter report` tells.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sshmeter",
+    version,
+    max_term_width = 100,
+    propagate_version = true
+)]
+pub struct Arguments {
+    /// Read this config instead of /etc/sshmeter/config.toml.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Use this ledger instead of the config's `ledger.path`.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ledger: Option<PathBuf>,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Count, in the foreground, until SIGTERM or Ctrl-C.
+    Run,
+    /// Show how many bytes each user moved.
+    Report(ReportArguments),
+    /// List SSH sessions with their bytes.
+    Sessions(SessionsArguments),
+    /// Show what sshmeter makes of an sshd log.
+    Parse(ParseArguments),
+    /// Check this machine: log, sshd, kernel, rights, ledger.
+    Doctor,
+    /// Show the config as understood, or where it is wrong.
+    CheckConfig,
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page of sshmeter, or write all pages to a folder.
+    Man {
+        /// Write every page (sshmeter.1, sshmeter-run.1, …) here.
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// A period of time, common to report and sessions.
+#[derive(Args, Clone, Debug, Default)]
+pub struct PeriodArguments {
+    /// Begin here: RFC 3339, `2026-11-22`, `2026-11-22 17:00`, `today`,
+    /// `yesterday`, `this month`, `last month`, `-7d`.
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub since: Option<String>,
+
+    /// End here (not included); same forms as --since.
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub until: Option<String>,
+
+    /// Read and show times in this zone (an IANA name, `UTC` or `system`)
+    /// instead of the ledger's.
+    #[arg(long, value_name = "ZONE")]
+    pub tz: Option<String>,
+}
+
+/// How output is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+    /// For spreadsheets.
+    Csv,
+}
+
+/// What `report` groups by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
+pub enum ByArgument {
+    /// The user who logged in.
+    User,
+    /// The key or certificate used.
+    Credential,
+    /// The client's address.
+    Peer,
+    /// The single session.
+    Session,
+    /// This host.
+    Host,
+}
+
+/// The buckets of time `report` shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, ValueEnum)]
+pub enum PerArgument {
+    /// Minutes.
+    Minute,
+    /// Hours.
+    Hour,
+    /// Days.
+    Day,
+    /// Months.
+    Month,
+    /// The whole period in one.
+    #[default]
+    Total,
+}
+
+/// `sshmeter report`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ReportArguments {
+    /// Group by these, comma separated.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "user")]
+    pub by: Vec<ByArgument>,
+
+    /// A row for each of these.
+    #[arg(long, value_enum, default_value_t)]
+    pub per: PerArgument,
+
+    /// The period; without --since it is this month.
+    #[command(flatten)]
+    pub period: PeriodArguments,
+
+    /// Only this user; may be given again.
+    #[arg(long, value_name = "U")]
+    pub user: Vec<String>,
+
+    /// Only the N rows that moved the most; the total stays whole.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub top: Option<u32>,
+
+    /// Show the SSH stream's own bytes instead of the wire's.
+    #[arg(long)]
+    pub payload: bool,
+
+    /// Show connections that never logged in too, as `(unauthenticated)`.
+    #[arg(long)]
+    pub all: bool,
+
+    /// How to write it.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// `sshmeter sessions`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct SessionsArguments {
+    /// Only sessions that are open now.
+    #[arg(long)]
+    pub open: bool,
+
+    /// Only this user; may be given again.
+    #[arg(long, value_name = "U")]
+    pub user: Vec<String>,
+
+    /// The period; bytes are those moved within it. Without --since it is today.
+    #[command(flatten)]
+    pub period: PeriodArguments,
+
+    /// Show the SSH stream's own bytes instead of the wire's.
+    #[arg(long)]
+    pub payload: bool,
+
+    /// Show connections that never logged in too, as `(unauthenticated)`.
+    #[arg(long)]
+    pub all: bool,
+
+    /// How to write it.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// How `parse` writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ParseFormat {
+    /// Sessions and a summary, for people.
+    #[default]
+    Table,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `sshmeter parse`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ParseArguments {
+    /// Logs to read: any syslog form, `journalctl -o json`, gzip. Standard
+    /// input without one, or for `-`.
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// How to write it.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ParseFormat,
+
+    /// The zone of times that name none (traditional syslog).
+    #[arg(long, value_name = "ZONE")]
+    pub tz: Option<String>,
+}

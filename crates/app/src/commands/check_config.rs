@@ -1,0 +1,7 @@
+//! `sshmeter check-config`.
+
+use crate::{cli::Arguments, error::Outcome};
+
+pub(super) fn run(_arguments: &Arguments) -> Outcome {
+    Ok(())
+}

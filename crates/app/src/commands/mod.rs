@@ -1,0 +1,32 @@
+//! One file a command: each reads like what the command does, top to bottom.
+
+use crate::{
+    cli::{Arguments, Command},
+    error::Outcome,
+};
+
+mod check_config;
+mod completions;
+mod doctor;
+mod man;
+mod parse;
+mod report;
+mod run;
+mod sessions;
+
+/// Does what the command line asks for.
+///
+/// # Errors
+/// Whatever the command could not do, ready to be shown.
+pub fn dispatch(arguments: &Arguments) -> Outcome {
+    match &arguments.command {
+        Command::Run => run::run(arguments),
+        Command::Report(report) => report::run(arguments, report),
+        Command::Sessions(sessions) => sessions::run(arguments, sessions),
+        Command::Parse(parse) => parse::run(parse),
+        Command::Doctor => doctor::run(arguments),
+        Command::CheckConfig => check_config::run(arguments),
+        Command::Completions { shell } => completions::run(*shell),
+        Command::Man { out } => man::run(out.as_deref()),
+    }
+}

@@ -1,0 +1,1 @@
+//! The loop that drives sources, sessions, meter and ledger.

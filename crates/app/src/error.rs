@@ -1,0 +1,125 @@
+//! What a person sees when something went wrong: one sentence, the chain of
+//! causes, and a hint; and the exit code that belongs to it.
+
+use std::{io, process::ExitCode};
+
+use anyhow::Error;
+
+/// What a command gives back.
+pub type Outcome<T = ()> = Result<T, Failure>;
+
+/// The exit codes of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// 1: it was asked rightly and could not be done.
+    Failed,
+    /// 2: the command line or the config is wrong.
+    Usage,
+    /// 1, and everything worth saying was already printed.
+    Told,
+    /// The reader of our output went away (`sshmeter report | head`): 0, no words.
+    PipeClosed,
+}
+
+/// A failure on its way to the user.
+#[derive(Debug)]
+pub struct Failure {
+    kind: Kind,
+    error: Error,
+    hints: Vec<String>,
+}
+
+impl Failure {
+    /// It could not be done.
+    pub fn failed(error: impl Into<Error>) -> Self {
+        Self {
+            kind: Kind::Failed,
+            error: error.into(),
+            hints: Vec::new(),
+        }
+    }
+
+    /// The command line or config is wrong.
+    pub fn usage(error: impl Into<Error>) -> Self {
+        Self {
+            kind: Kind::Usage,
+            error: error.into(),
+            hints: Vec::new(),
+        }
+    }
+
+    /// A failure whose words were already printed (a doctor's `fail` lines).
+    #[must_use]
+    pub fn told() -> Self {
+        Self {
+            kind: Kind::Told,
+            error: Error::msg("told"),
+            hints: Vec::new(),
+        }
+    }
+
+    /// Adds what the user can do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// The kind, and with it the exit code.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The sentence, its causes and hints, as `report` prints them.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = format!("error: {}\n", self.error);
+        for cause in self.error.chain().skip(1) {
+            text.push_str(&format!("  because: {cause}\n"));
+        }
+        for hint in &self.hints {
+            text.push_str(&format!("hint: {hint}\n"));
+        }
+        text
+    }
+
+    /// Prints the failure to stderr and gives the exit code.
+    #[must_use]
+    pub fn report(&self) -> ExitCode {
+        match self.kind {
+            Kind::PipeClosed => return ExitCode::SUCCESS,
+            Kind::Told => {}
+            Kind::Failed | Kind::Usage => anstream::eprint!("{}", self.text()),
+        }
+        if self.kind == Kind::Usage {
+            ExitCode::from(2)
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let pipe_closed = error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        let kind = if pipe_closed {
+            Kind::PipeClosed
+        } else {
+            Kind::Failed
+        };
+        Self {
+            kind,
+            error,
+            hints: Vec::new(),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Error::from(error).into()
+    }
+}

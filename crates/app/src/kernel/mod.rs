@@ -1,0 +1,2 @@
+//! The kernel's side: sockets and their counters, processes, ports. The only
+//! place with raw sockets.

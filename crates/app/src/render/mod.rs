@@ -1,0 +1,1 @@
+//! Report → text. Nothing else formats bytes or times for people.

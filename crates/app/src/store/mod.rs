@@ -1,0 +1,1 @@
+//! The ledger's file: SQLite, one writer, many readers.

@@ -1,0 +1,1 @@
+//! From the kernel's raw figures to readings.

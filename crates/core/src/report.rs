@@ -1,0 +1,1 @@
+//! The one Report that every view is drawn from.

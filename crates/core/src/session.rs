@@ -1,0 +1,1 @@
+//! Sessions: log events joined to kernel sockets.

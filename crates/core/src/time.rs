@@ -1,0 +1,1 @@
+//! Periods and buckets of time as an administrator names them.
