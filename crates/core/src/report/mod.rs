@@ -145,6 +145,12 @@ pub enum Note {
         /// How many.
         sessions: u64,
     },
+    /// The expired minutes of so many sessions lie in several buckets, and
+    /// were counted where they begin.
+    SessionsMerged {
+        /// How many.
+        sessions: u64,
+    },
 }
 
 /// A report: rows, and what they add up to.
