@@ -14,13 +14,15 @@ use crate::{
     source::{Delivery, Line, Text},
 };
 
-/// What a line says, by any envelope.
+/// What a line says, by any envelope. Times without a zone are this machine's.
 pub(super) fn understand(line: &Line, now: Moment) -> Parsed {
     match &line.text {
         Text::Plain(text) => {
-            sshd::parse_line(text, &sshd::Clock { now: now.wall, zone: TimeZone::system() })
+            sshd::parse_line(text, &sshd::Clock::new(now.wall, TimeZone::system()))
         }
-        Text::Journal(entry) => sshd::parse_journal(entry).parsed,
+        Text::Journal(entry) => {
+            sshd::parse_journal(entry).map_or(Parsed::NotSshd, |entry| entry.parsed)
+        }
     }
 }
 
@@ -49,7 +51,7 @@ impl Daemon {
                 self.table.hear(&event, witness, now);
             }
             Parsed::Refused(why) => self.refusals.tell(vec![why]),
-            Parsed::NotSshd | Parsed::Meaningless | Parsed::Unrecognised => {}
+            Parsed::NotSshd | Parsed::Known(_) | Parsed::Unrecognised => {}
         }
         self.table.read_to(line.checkpoint);
     }

@@ -8,14 +8,14 @@
 mod clock;
 mod hearing;
 mod opening;
+mod ports;
 mod recorder;
 mod refusals;
-mod ports;
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use sshmeter_core::session::Table;
+use sshmeter_core::{ledger::Checkpoint, session::Table};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
@@ -34,7 +34,7 @@ use crate::{
     source::{self, Choice, Delivery},
 };
 
-pub use opening::open;
+pub use opening::{Opening, open};
 
 /// After news, how long until it is written: long enough for a burst to share
 /// one commit, short enough that a crash loses little of what only we know.
@@ -43,6 +43,8 @@ const COMMIT_DELAY: Duration = Duration::from_secs(1);
 const LOOK_DELAY: Duration = Duration::from_millis(200);
 /// After a failed commit or a broken source, how long until the next try.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
+/// How many deliveries of lines may wait before the source does.
+const DELIVERIES: usize = 16;
 /// How long an orderly stop waits for the ledger.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -141,7 +143,7 @@ impl Daemon {
             Happening::Endings => self.take_endings()?,
             Happening::Due(Due::Sample) => self.sample()?,
             Happening::Due(Due::Commit) => self.commit(),
-            Happening::Due(Due::Source) => self.follow_again(),
+            Happening::Due(Due::Source) => self.follow(self.table.heard_to().cloned()),
             Happening::Written(outcome) => self.written(outcome),
             Happening::PortsFound(found) => self.ports_found(found)?,
             Happening::Reload | Happening::Stop => {}
@@ -162,7 +164,7 @@ impl Daemon {
         self.table.dump(&sockets, now);
         let minute_ended = self.schedule.sampled(self.config.meter.interval, now);
         if minute_ended {
-            self.minute_ended(now.wall);
+            self.minute_ended();
         } else if self.table.awaited().next().is_some() {
             self.ports.search_for(self.table.awaited());
         }
@@ -174,7 +176,7 @@ impl Daemon {
     }
 
     /// What is done once a minute, beside counting.
-    fn minute_ended(&mut self, now: jiff::Timestamp) {
+    fn minute_ended(&mut self) {
         self.refusals.tell_rest();
         if self.config.meter.ports.is_none() {
             self.ports.search_for(self.table.awaited());
@@ -182,8 +184,14 @@ impl Daemon {
         // A checkpoint that moved without news is written now and then.
         self.commit();
         if self.schedule.retention_is_due() {
-            self.recorder.retain(now, self.config.ledger.retention);
+            self.retain();
         }
+    }
+
+    /// Old rows go a piece at a time, so that commits come in between.
+    fn retain(&mut self) {
+        let now = self.clock.now().wall;
+        self.recorder.retain(now, self.config.ledger.retention);
     }
 
     fn take_endings(&mut self) -> Result<()> {
@@ -228,7 +236,11 @@ impl Daemon {
                 }
                 self.trouble = Some(words);
             }
-            Outcome::Retained(Ok(())) => {}
+            Outcome::Retained(Ok(more)) => {
+                if more {
+                    self.retain();
+                }
+            }
             Outcome::Retained(Err(error)) => {
                 warn!("old rows could not be deleted, later again: {error:#}");
             }
@@ -257,9 +269,12 @@ impl Daemon {
         self.schedule.follow_within(RETRY_DELAY);
     }
 
-    fn follow_again(&mut self) {
+    /// Follows the log from a place; the task ends when its listener does.
+    fn follow(&mut self, from: Option<Checkpoint>) {
+        let (sender, log) = mpsc::channel(DELIVERIES);
+        tokio::spawn(source::follow(self.source.clone(), from, sender));
+        self.log = log;
         self.source_is_down = false;
-        self.log = source::start(&self.source, self.table.heard_to().cloned());
     }
 
     fn reload(&mut self, read: impl Fn() -> Option<Config>) {

@@ -3,12 +3,12 @@
 //! read to a known place, then the first reading is taken, and from that place
 //! on the log is followed.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 use sshmeter_core::{
     identity::BootId,
-    ledger::Checkpoint,
-    session::{History, Moment, Owner, Table},
+    ledger::{Checkpoint, SessionRecord},
+    session::{History, Owner, Table},
     sshd::Parsed,
 };
 use tracing::{debug, warn};
@@ -25,7 +25,7 @@ use crate::{
     config::Config,
     error::{Failure, Outcome},
     kernel::{boot, ports, process, sockdiag::SocketMeter},
-    source::{self, Choice},
+    source,
     store::Writer,
 };
 
@@ -57,7 +57,9 @@ pub fn open(config: Config) -> Outcome<(Daemon, Opening)> {
     let source = source::choose(&config.source)?;
     let mut writer = Writer::open(&config.ledger.path, config.ledger.timezone.as_deref())?;
     let zone = writer.zone().to_owned();
-    tell_fixed_zone(&config, &zone);
+    for notice in writer.notices() {
+        warn!("{notice}");
+    }
     let clock = Clock::start();
     let now = clock.now();
 
@@ -108,16 +110,13 @@ impl Daemon {
         let owners = process::owners(now.wall).unwrap_or_default();
         let since = oldest(&owners).unwrap_or(now.wall) - PAST_SLACK;
         let mut history = History::default();
-        let mut place = None;
         let read = source::past(&self.source, since, &mut |line| {
             if let Parsed::Event(event) = understand(&line, now) {
                 history.note(&event);
             }
-            place = Some(line.checkpoint);
         });
-        match read {
-            Ok(end) => place = end.or(place),
-            Err(error) => warn!("the log's past cannot be read: {error:#}"),
+        if let Err(error) = &read {
+            warn!("the log's past cannot be read: {error:#}");
         }
 
         let sockets = self.meter.connections()?;
@@ -129,7 +128,8 @@ impl Daemon {
         self.table.recall(history.into_claims());
         debug!(connections = sockets.len(), nameless = self.table.nameless().count(), "started");
         self.refusals.tell(self.table.take_refusals());
-        self.log = source::start(&self.source, checkpoint.or(place));
+        let checkpoint = checkpoint.filter(|place| self.source.has_place(place));
+        self.follow(checkpoint.or(read.ok()));
         Ok(())
     }
 }
@@ -139,7 +139,7 @@ fn oldest(owners: &[Owner]) -> Option<Timestamp> {
 }
 
 /// The local ports of connections that the ledger has as open in this boot.
-fn open_ports(sessions: &[sshmeter_core::ledger::SessionRecord], boot: &BootId) -> Vec<u16> {
+fn open_ports(sessions: &[SessionRecord], boot: &BootId) -> Vec<u16> {
     sessions
         .iter()
         .filter(|session| session.id.boot == *boot && session.closed.is_none())
@@ -162,15 +162,6 @@ fn find_ports(config: &Config, search: &mut PortSearch) -> Result<String> {
         }
         (true, true) => "no sshd runs yet; looked for again every minute".into(),
     })
-}
-
-fn tell_fixed_zone(config: &Config, zone: &str) {
-    if let Some(wanted) = config.ledger.timezone.as_deref().filter(|wanted| *wanted != zone) {
-        warn!(
-            "this ledger keeps its days in {zone} since it was made; ledger.timezone = \
-             {wanted:?} is for new ledgers (`report --tz {wanted}` shows other days)"
-        );
-    }
 }
 
 fn needs_rights(error: anyhow::Error) -> Failure {

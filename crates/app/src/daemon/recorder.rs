@@ -20,8 +20,8 @@ enum Job {
 pub(super) enum Outcome {
     /// A batch is in the ledger, or nothing of it is.
     Committed(Result<()>),
-    /// Old rows were deleted.
-    Retained(Result<()>),
+    /// Old rows were deleted; whether more wait to be.
+    Retained(Result<bool>),
 }
 
 /// The thread's other end.
@@ -43,7 +43,8 @@ impl Recorder {
                         Outcome::Committed(writer.commit(&batch).map_err(Into::into))
                     }
                     Job::Retain(now, retention) => {
-                        Outcome::Retained(writer.retain(now, &retention).map_err(Into::into))
+                        let retained = writer.retain(now, &retention);
+                        Outcome::Retained(retained.map(|it| it.more).map_err(Into::into))
                     }
                 };
                 if outgoing.send(outcome).is_err() {

@@ -104,7 +104,7 @@ pub(super) fn endings(_config: &Config) -> Finding {
             format!("the kernel announces each connection's end (queue of {} KiB)", buffer / 1024),
         ),
         Err(error) => Finding::new(SUBJECT, Verdict::Fail, format!("{error:#}"))
-            .hint("the kernel needs CONFIG_INET_DIAG_DESTROY or Linux 4.6"),
+            .hint("Linux 4.2 or newer with CONFIG_INET_TCP_DIAG does (`modprobe tcp_diag`)"),
     }
 }
 

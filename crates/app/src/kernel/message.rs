@@ -132,6 +132,7 @@ fn request_header(length: usize, flags: u16) -> Vec<u8> {
 /// The most ports one bytecode program can hold: its jumps are 16 bits wide.
 pub const PORTS_LIMIT: usize = 1024;
 
+#[derive(Clone, Copy)]
 struct Comparison {
     at_least: u8,
     at_most: u8,

@@ -29,9 +29,9 @@ use super::message::{
     exact_request, messages,
 };
 
-/// `SKNLGRP_INET_TCP_DESTROY` (1) and `SKNLGRP_INET6_TCP_DESTROY` (3) as a bit
-/// mask (include/uapi/linux/sock_diag.h).
-const DESTROY_GROUPS: u32 = 1 << (1 - 1) | 1 << (3 - 1);
+/// The groups `SKNLGRP_INET_TCP_DESTROY` (1) and `SKNLGRP_INET6_TCP_DESTROY` (3)
+/// as a bit mask, where group 1 is bit 0 (include/uapi/linux/sock_diag.h).
+const DESTROY_GROUPS: u32 = 0b101;
 /// Netlink cuts what does not fit, and a dump's datagrams grow with the buffer.
 const BUFFER_BYTES: usize = 256 * 1024;
 /// Room for some 100,000 ends between two reads, where the kernel allows it.

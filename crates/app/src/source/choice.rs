@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::anyhow;
+use sshmeter_core::ledger::Checkpoint;
 
 use super::{file, journal};
 use crate::{
@@ -26,6 +27,18 @@ pub struct Choice {
     pub kind: Kind,
     /// Why, in one sentence for people.
     pub why: String,
+}
+
+impl Choice {
+    /// Whether a checkpoint is a place in this kind of log.
+    #[must_use]
+    pub fn has_place(&self, checkpoint: &Checkpoint) -> bool {
+        matches!(
+            (&self.kind, checkpoint),
+            (Kind::Journal, Checkpoint::Journal { .. })
+                | (Kind::File { .. }, Checkpoint::File { .. })
+        )
+    }
 }
 
 /// Which log is followed.

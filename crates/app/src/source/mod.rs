@@ -52,11 +52,7 @@ pub enum Delivery {
 /// The channel's bound is the only bound: where the listener is slow, reading
 /// waits, and nothing is dropped. Drop the future to end it.
 pub async fn follow(choice: Choice, resume: Option<Checkpoint>, sender: Sender<Delivery>) {
-    let fits = match (&choice.kind, &resume) {
-        (Kind::Journal, Some(Checkpoint::File { .. }))
-        | (Kind::File { .. }, Some(Checkpoint::Journal { .. })) => false,
-        (Kind::Journal | Kind::File { .. }, _) => true,
-    };
+    let fits = resume.as_ref().is_none_or(|place| choice.has_place(place));
     if !fits {
         let notice =
             "the log was read from another source before: this one is followed from now on";

@@ -180,6 +180,12 @@ impl Table {
         self.read_to = Some(checkpoint);
     }
 
+    /// How far the log has been heard.
+    #[must_use]
+    pub fn heard_to(&self) -> Option<&Checkpoint> {
+        self.read_to.as_ref()
+    }
+
     /// Takes logins of the log's past for connections that have no name yet.
     pub fn recall(&mut self, claims: Vec<Claim>) {
         for claim in claims {
