@@ -41,13 +41,7 @@ fn reread(arguments: &Arguments) -> Option<Config> {
 /// Says what is followed, what counts and where it is written: as a few lines
 /// for a person, as one for a log.
 fn announce(config: &Config, opening: &Opening) {
-    let ports: Vec<String> = opening.ports.iter().map(u16::to_string).collect();
-    let ports = format!(
-        "{} {} ({})",
-        if ports.len() == 1 { "port" } else { "ports" },
-        ports.join(", "),
-        opening.ports_why,
-    );
+    let ports = format!("{} ({})", daemon::port_list(&opening.ports), opening.ports_why);
     let interval = config.meter.interval.as_secs();
     let ledger = config.ledger.path.display();
     if !std::io::stderr().is_terminal() {

@@ -8,9 +8,9 @@
 mod clock;
 mod hearing;
 mod opening;
-mod ports;
 mod recorder;
 mod refusals;
+mod survey;
 
 use std::time::Duration;
 
@@ -24,9 +24,9 @@ use tracing::{debug, info, warn};
 
 use self::{
     clock::{Clock, Due, Schedule},
-    ports::{Found, PortSearch},
     recorder::{Outcome, Recorder},
     refusals::Refusals,
+    survey::{Findings, Questions, Survey},
 };
 use crate::{
     config::Config,
@@ -55,7 +55,7 @@ pub struct Daemon {
     schedule: Schedule,
     table: Table,
     meter: SocketMeter,
-    ports: PortSearch,
+    survey: Survey,
     recorder: Recorder,
     refusals: Refusals,
     source: Choice,
@@ -95,8 +95,8 @@ enum Happening {
     Due(Due),
     /// The ledger answered.
     Written(Outcome),
-    /// A search for sshd's ports is done.
-    PortsFound(Result<Found>),
+    /// A survey of ports and owners is done.
+    Surveyed(Findings),
     /// SIGHUP.
     Reload,
     /// SIGTERM or SIGINT.
@@ -128,7 +128,7 @@ impl Daemon {
             outcome = self.recorder.outcome() => Happening::Written(outcome?),
             ready = self.meter.ended() => { ready?; Happening::Endings }
             due = self.schedule.next() => Happening::Due(due),
-            found = self.ports.found() => Happening::PortsFound(found),
+            findings = self.survey.findings() => Happening::Surveyed(findings?),
             delivery = self.log.recv(), if !self.source_is_down => {
                 delivery.map_or(Happening::LogEnded, Happening::Log)
             }
@@ -145,7 +145,7 @@ impl Daemon {
             Happening::Due(Due::Commit) => self.commit(),
             Happening::Due(Due::Source) => self.follow(self.table.heard_to().cloned()),
             Happening::Written(outcome) => self.written(outcome),
-            Happening::PortsFound(found) => self.ports_found(found)?,
+            Happening::Surveyed(findings) => self.surveyed(findings)?,
             Happening::Reload | Happening::Stop => {}
         }
         if self.table.has_news() {
@@ -166,7 +166,7 @@ impl Daemon {
         if minute_ended {
             self.minute_ended();
         } else if self.table.awaited().next().is_some() {
-            self.ports.search_for(self.table.awaited());
+            self.look_around();
         }
         if self.table.has_news() {
             self.commit();
@@ -178,9 +178,7 @@ impl Daemon {
     /// What is done once a minute, beside counting.
     fn minute_ended(&mut self) {
         self.refusals.tell_rest();
-        if self.config.meter.ports.is_none() {
-            self.ports.search_for(self.table.awaited());
-        }
+        self.look_around();
         // A checkpoint that moved without news is written now and then.
         self.commit();
         if self.schedule.retention_is_due() {
@@ -247,17 +245,29 @@ impl Daemon {
         }
     }
 
-    fn ports_found(&mut self, found: Result<Found>) -> Result<()> {
-        let news = match found {
-            Ok(found) => self.ports.learn(&found),
+    /// Looks for ports that sshd serves by now, and for the owners of those
+    /// whom the log has not named.
+    fn look_around(&mut self) {
+        let awaited = self.table.awaited().collect();
+        let owners = self.table.nameless().next().is_some();
+        self.survey.begin(Questions { awaited, owners });
+    }
+
+    fn surveyed(&mut self, findings: Findings) -> Result<()> {
+        for owner in &findings.owners {
+            self.table.adopt(owner);
+        }
+        let found = match findings.ports {
+            Ok(found) => found,
             Err(error) => {
                 warn!("sshd's ports could not be looked for: {error:#}");
                 return Ok(());
             }
         };
-        if let Some(news) = news {
-            info!("{news}");
-            self.meter.watch(&self.ports.watched())?;
+        let new = self.survey.know(found.all());
+        if !new.is_empty() {
+            info!("sshd serves {} too", port_list(&new));
+            self.meter.watch(&self.survey.watched())?;
             self.schedule.sample_within(Duration::ZERO);
         }
         Ok(())
@@ -288,8 +298,8 @@ impl Daemon {
         {
             warn!("source, ledger.path and ledger.timezone change with the next start");
         }
-        self.ports.configure(config.meter.ports.as_deref());
-        if let Err(error) = self.meter.watch(&self.ports.watched()) {
+        self.survey.configure(config.meter.ports.as_deref());
+        if let Err(error) = self.meter.watch(&self.survey.watched()) {
             warn!("{error:#}");
         }
         self.config = Config { source: self.config.source.clone(), ..config };
@@ -329,4 +339,12 @@ impl Daemon {
             }
         }
     }
+}
+
+/// `port 22` or `ports 22, 2222`.
+#[must_use]
+pub fn port_list(ports: &[u16]) -> String {
+    let word = if ports.len() == 1 { "port" } else { "ports" };
+    let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+    format!("{word} {}", ports.join(", "))
 }

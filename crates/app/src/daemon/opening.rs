@@ -17,9 +17,9 @@ use super::{
     Daemon, Signals,
     clock::{Clock, Schedule},
     hearing::understand,
-    ports::PortSearch,
     recorder::Recorder,
     refusals::Refusals,
+    survey::Survey,
 };
 use crate::{
     config::Config,
@@ -65,22 +65,22 @@ pub fn open(config: Config) -> Outcome<(Daemon, Opening)> {
 
     let boot = boot::id()?;
     let saved = writer.saved(now.wall - NAMELESS_KEPT)?;
-    let mut ports = PortSearch::new(config.meter.ports.as_deref());
-    ports.know(open_ports(&saved.sessions, &boot));
+    let mut survey = Survey::new(config.meter.ports.as_deref());
+    survey.know(open_ports(&saved.sessions, &boot));
     let (table, outlived) =
         Table::resume(boot, boot::time()?, saved.sessions, saved.checkpoint.clone(), now);
     if !outlived.is_empty() {
         writer.commit(&outlived)?;
     }
 
-    let ports_why = find_ports(&config, &mut ports)?;
-    let meter = SocketMeter::open(&ports.watched()).map_err(needs_rights)?;
+    let ports_why = find_ports(&config, &mut survey)?;
+    let meter = SocketMeter::open(&survey.watched()).map_err(needs_rights)?;
     let mut daemon = Daemon {
         schedule: Schedule::new(config.meter.interval, now),
         clock,
         table,
         meter,
-        ports,
+        survey,
         recorder: Recorder::start(writer)?,
         refusals: Refusals::default(),
         // Nothing is followed until the past is read.
@@ -94,7 +94,7 @@ pub fn open(config: Config) -> Outcome<(Daemon, Opening)> {
     daemon.read_the_past(saved.checkpoint)?;
     let opening = Opening {
         log: daemon.source.why.clone(),
-        ports: daemon.ports.watched(),
+        ports: daemon.survey.watched(),
         ports_why,
         zone,
         open: daemon.table.open_count(),
@@ -148,12 +148,12 @@ fn open_ports(sessions: &[SessionRecord], boot: &BootId) -> Vec<u16> {
 }
 
 /// Finds sshd's ports, and says how in a few words.
-fn find_ports(config: &Config, search: &mut PortSearch) -> Result<String> {
+fn find_ports(config: &Config, survey: &mut Survey) -> Result<String> {
     if config.meter.ports.is_some() {
         return Ok("as meter.ports says".into());
     }
     let found = ports::find()?;
-    search.know(found.all());
+    survey.know(found.all());
     Ok(match (found.by_sshd.is_empty(), found.by_systemd.is_empty()) {
         (false, _) => "sshd listens there".into(),
         (true, false) => "systemd listens there for sshd".into(),

@@ -112,7 +112,8 @@ impl fmt::Display for Refusal {
             ),
             Self::NoConnection { peer, claimed } => write!(
                 formatter,
-                "a log line names {:?} for a connection from {peer} that the kernel does not know",
+                "a log line names {:?} for a connection from {peer}, which the kernel did not show \
+                 on the ports that are counted",
                 claimed.as_str(),
             ),
         }

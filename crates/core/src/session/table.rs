@@ -27,6 +27,10 @@ use crate::{
 
 /// How long an ended connection waits for a late name.
 const LATE_NAME: Duration = Duration::from_secs(300);
+/// The same where very many wait, as in a flood of connections that never log
+/// in: memory has to stay bounded.
+const LATE_NAME_IN_A_CROWD: Duration = Duration::from_secs(20);
+const CROWD: usize = 50_000;
 /// How long an ended connection with a name waits for the log's reason.
 const LATE_REASON: Duration = Duration::from_secs(30);
 /// How long a login waits for its connection to be seen.
@@ -211,16 +215,22 @@ impl Table {
             return;
         };
         connection.not_before = owner.started;
-        connection.opened = connection.opened.min(owner.started);
-        connection.pid.get_or_insert(owner.pid);
+        let mut changed = connection.began_by(owner.started);
+        if connection.pid.is_none() {
+            connection.pid = Some(owner.pid);
+            changed = true;
+        }
         if let (None, Some(user)) = (&connection.login, &owner.user) {
             connection.login = Some(Login {
                 user: user.clone(),
                 method: None,
                 credential: None,
             });
+            changed = true;
         }
-        self.outbox.session_changed(cookie);
+        if changed {
+            self.outbox.session_changed(cookie);
+        }
     }
 
     /// Live connections without a name: their clients and sockets' inodes.
@@ -397,6 +407,11 @@ impl Table {
     }
 
     fn forget_ended(&mut self, now: Moment) {
+        let late_name = if self.ended.len() < CROWD {
+            LATE_NAME
+        } else {
+            LATE_NAME_IN_A_CROWD
+        };
         let (connections, by_peer, outbox) =
             (&mut self.connections, &mut self.by_peer, &self.outbox);
         self.ended.retain(|(cookie, since)| {
@@ -406,7 +421,7 @@ impl Table {
             let patience = if connection.login.is_some() {
                 LATE_REASON
             } else {
-                LATE_NAME
+                late_name
             };
             if now.monotonic.saturating_sub(*since) < patience || outbox.holds(*cookie) {
                 return true;
