@@ -17,6 +17,7 @@ mod dropbear;
 mod envelope;
 mod escape;
 mod event;
+mod history;
 mod journal;
 mod known;
 mod login;
@@ -32,6 +33,7 @@ use std::sync::LazyLock;
 
 pub use clock::Clock;
 pub use event::{Event, Sender, What};
+pub use history::{End, History, LoggedSession, Noted};
 pub use journal::{JournalEntry, NotAnEntry, parse_journal};
 pub use message::{Meaning, Program, understand};
 pub use pattern::{Pattern, patterns};
