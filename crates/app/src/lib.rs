@@ -13,6 +13,7 @@ pub mod kernel;
 pub mod render;
 pub mod source;
 pub mod store;
+pub mod telemetry;
 
 use std::process::ExitCode;
 
