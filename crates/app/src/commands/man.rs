@@ -64,7 +64,7 @@ fn manual(command: clap::Command) -> Man {
 }
 
 fn main_page() -> Outcome<Page> {
-    let command = Arguments::command();
+    let command = Arguments::command().disable_help_subcommand(true);
     let man = manual(command.clone());
     let mut page = Vec::new();
     man.render_title(&mut page)?;
