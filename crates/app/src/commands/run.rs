@@ -22,7 +22,6 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     runtime.block_on(async {
         let (daemon, opening) = daemon::open(config.clone())?;
         announce(&config, &opening);
-        telemetry::ready();
         daemon.run(|| reread(arguments)).await.map_err(Failure::from)
     })
 }

@@ -10,6 +10,7 @@ mod hearing;
 mod opening;
 mod recorder;
 mod refusals;
+mod service;
 mod survey;
 
 use std::time::Duration;
@@ -110,6 +111,7 @@ impl Daemon {
     /// Where the kernel can no longer be read, or the last figures could not be
     /// written.
     pub async fn run(mut self, reload: impl Fn() -> Option<Config>) -> Result<()> {
+        service::ready();
         loop {
             match self.next().await? {
                 Happening::Stop => return self.stop().await,
@@ -171,7 +173,7 @@ impl Daemon {
         if self.table.has_news() {
             self.commit();
         }
-        crate::telemetry::alive();
+        service::alive();
         Ok(())
     }
 
@@ -308,7 +310,7 @@ impl Daemon {
     }
 
     async fn stop(mut self) -> Result<()> {
-        crate::telemetry::stopping();
+        service::stopping();
         while let Ok(delivery) = self.log.try_recv() {
             self.hear(delivery);
         }
