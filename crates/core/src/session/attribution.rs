@@ -67,21 +67,19 @@ impl Table {
                 };
                 match self.live_with_inode(inodes) {
                     Some(held) if self.connections[&held].peer == peer => Ok(Some(held)),
-                    None if !by_peer.is_some_and(|cookie| self.is_live(cookie)) => Ok(by_peer),
-                    _ => Err(Refusal::Elsewhere {
-                        peer,
-                        pid: claim.pid,
-                        claimed: claimed(),
-                    }),
+                    None if !by_peer.is_some_and(|cookie| self.has_inode(cookie)) => Ok(by_peer),
+                    _ => Err(Refusal::Elsewhere { peer, pid: claim.pid, claimed: claimed() }),
                 }
             }
         }
     }
 
-    fn is_live(&self, cookie: SocketCookie) -> bool {
+    /// Whether the connection lives and its socket's inode is known; of one
+    /// first seen at its end it never is.
+    fn has_inode(&self, cookie: SocketCookie) -> bool {
         self.connections
             .get(&cookie)
-            .is_some_and(|connection| connection.closed.is_none())
+            .is_some_and(|connection| connection.closed.is_none() && connection.inode.is_some())
     }
 
     pub(super) fn live_with_inode(&self, inodes: &[u32]) -> Option<SocketCookie> {

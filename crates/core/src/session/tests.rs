@@ -181,6 +181,15 @@ fn a_line_of_another_connection_s_sshd_is_refused() {
 }
 
 #[test]
+fn a_connection_first_seen_at_its_end_has_no_inode_to_deny_its_line() {
+    let mut table = table();
+    table.hear(&accepted("alice", 4000, 3), Witness::Holds(vec![501]), at(3));
+    table.ended(&Socket { inode: None, ..socket(1, 4000, 100) }, at(4));
+    assert_eq!(names(&mut table), named("alice"));
+    assert_eq!(table.take_refusals(), []);
+}
+
+#[test]
 fn pam_s_line_without_an_address_names_what_its_process_holds() {
     let mut table = table();
     table.dump(&[socket(1, 4000, 100), socket(2, 4001, 100)], at(10));
