@@ -184,7 +184,7 @@ mod tests {
     fn log_text_never_reaches_a_terminal_raw() {
         let hostile = "\u{1b}[2J\n<0>root\u{9b}31m";
         let line = shown(Form::Plain, || {
-            tracing::info!(user = hostile, "seen {hostile}")
+            tracing::info!(user = hostile, "seen {hostile}");
         });
         assert_eq!(line.matches('\n').count(), 1);
         assert!(!line.trim_end().chars().any(char::is_control), "{line:?}");

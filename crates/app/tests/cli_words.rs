@@ -1,5 +1,10 @@
 //! The whole binary's words: help, usage errors, config errors, closed pipes.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a scene that cannot be set fails its test, in helpers too"
+)]
+
 use std::{
     fs,
     process::{Command, Output, Stdio},

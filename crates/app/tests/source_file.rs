@@ -1,6 +1,11 @@
 //! A followed log file against the real thing: rsyslogd writes it, logrotate
 //! rotates it, and every line must come once and in order.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a scene that cannot be set fails its test, in helpers too"
+)]
+
 use std::{
     fs,
     os::unix::net::UnixDatagram,

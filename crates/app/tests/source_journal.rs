@@ -2,6 +2,11 @@
 //! itself again in a mount namespace whose /run and /var/log are its own, and
 //! starts journald there by hand.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a scene that cannot be set fails its test, in helpers too"
+)]
+
 use std::{
     env, fs,
     os::unix::net::UnixDatagram,

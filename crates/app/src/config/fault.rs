@@ -54,21 +54,14 @@ impl Fault {
 
     /// The fault for people: file, line and column, the line itself, a caret.
     pub(super) fn into_failure(self, path: &Path, text: &str) -> Failure {
-        let start = text.floor_char_boundary(self.span.start.min(text.len()));
+        let start = boundary(text, self.span.start);
         let before = &text[..start];
         let line_number = before.matches('\n').count() + 1;
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let line = text[line_start..].lines().next().unwrap_or_default();
         let column = before[line_start..].chars().count() + 1;
-        let end = text.floor_char_boundary(
-            self.span
-                .end
-                .clamp(start, line_start.max(start) + line.len()),
-        );
-        let width = text[start..end.min(line_start + line.len()).max(start)]
-            .chars()
-            .count()
-            .max(1);
+        let end = boundary(text, self.span.end).min(line_start + line.len());
+        let width = text[start..end.max(start)].chars().count().max(1);
         let number = line_number.to_string();
         let margin = " ".repeat(number.len());
         let failure = Failure::usage(anyhow!(
@@ -87,6 +80,14 @@ impl Fault {
             None => failure,
         }
     }
+}
+
+/// The place itself, or the start of the character it lies in.
+fn boundary(text: &str, place: usize) -> usize {
+    (0..=place.min(text.len()))
+        .rev()
+        .find(|place| text.is_char_boundary(*place))
+        .unwrap_or(0)
 }
 
 /// A file's text is shown as it is, but for what would move the cursor; one

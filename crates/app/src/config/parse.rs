@@ -118,7 +118,7 @@ fn ports(value: &Value<'_>) -> Result<Option<Vec<u16>>, Fault> {
         }
     };
     let mut ports = Vec::new();
-    for item in list.iter() {
+    for item in list {
         let port = match item.get_ref() {
             DeValue::Integer(number) => u16::from_str_radix(number.as_str(), number.radix()).ok(),
             _ => None,
