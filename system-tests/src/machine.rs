@@ -121,6 +121,7 @@ impl MachineBuilder {
             touch usr/bin/sshmeter; mount --bind {binary} usr/bin/sshmeter
             mount -t proc proc proc
             mount -t sysfs sysfs sys
+            mount -t cgroup2 -o ro cgroup2 sys/fs/cgroup
             mount -t tmpfs -o mode=755 dev dev
             for node in null zero full random urandom tty; do
                 touch dev/$node; mount --bind /dev/$node dev/$node
