@@ -3,9 +3,10 @@
 use std::fmt::Write;
 
 use crate::{
-    capture::Truth,
+    capture::{Capture, Truth},
     client::Visit,
-    daemon::Session,
+    daemon::{Answer, Daemon, Session},
+    machine::Machine,
     packets::{Connection, Flow},
 };
 
@@ -33,18 +34,40 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// Panics with all faults, if there are any.
+    /// Panics with all faults and what the daemon said, if there are any.
     ///
     /// # Panics
     /// When there is a fault.
-    pub fn must_hold(&self) {
+    pub fn must_hold(&self, words: &str) {
         assert!(
             self.faults.is_empty(),
-            "{} faults:\n{}",
+            "{} faults:\n{}\nthe daemon said:\n{words}",
             self.faults.len(),
             self.faults.join("\n")
         );
     }
+}
+
+/// Waits for the end of all visits, stops the daemon, and holds its sessions
+/// against the capture.
+///
+/// # Panics
+/// With every fault there is.
+pub fn must_agree(
+    machine: &Machine,
+    capture: Capture,
+    daemon: Daemon,
+    visits: &[Visit],
+    tolerance: Tolerance,
+) -> (Answer, Judgement) {
+    machine.wait_until_quiet();
+    let truth = capture.finish();
+    daemon.settle(visits);
+    let words = daemon.words();
+    let answer = daemon.stop();
+    let judgement = judge(visits, &truth, &answer.sessions(), tolerance);
+    judgement.must_hold(&words);
+    (answer, judgement)
 }
 
 /// Holds every visit against the capture and sshmeter's sessions: there once,
