@@ -1,1 +1,56 @@
-//! Harness.
+//! sshmeter against the real thing: sshd, ssh, rsyslogd, journald and dropbear
+//! in namespaces of their own, with a packet capture as the truth.
+//!
+//! A [`Machine`] is a throwaway server with a root file system, a process tree
+//! and a network of its own. Its [`Client`] logs in over a wire that a
+//! [`Capture`] listens on, and what sshmeter says is compared with what crossed
+//! that wire. Nothing here reads sshmeter's code: a fault of the meter must not
+//! be shared by its judge.
+//!
+//! Nothing outlives a test. All that a machine is made of hangs on one process,
+//! which ends when the test's end of a pipe is closed, however that comes about.
+
+mod capture;
+mod client;
+mod daemon;
+mod ground;
+mod judge;
+mod keeper;
+mod machine;
+mod packets;
+mod process;
+mod users;
+mod wire;
+
+pub use capture::{Capture, Truth};
+pub use client::{Client, Family, OpenVisit, Visit, VisitBuilder};
+pub use daemon::{Answer, Daemon, End, Report, Row, Session};
+pub use ground::{binary, missing, stands};
+pub use judge::{Judgement, NOBODY, Tolerance, judge, must_agree};
+pub use keeper::Keeper;
+pub use machine::{Log, Machine, MachineBuilder};
+pub use packets::{Connection, Flow, read_capture};
+pub use process::Process;
+pub use users::{User, standard_users};
+pub use wire::Loss;
+
+use std::time::{Duration, Instant};
+
+/// Waits until `done` gives a value, or panics with what it waited for.
+///
+/// # Panics
+/// When `limit` passes first.
+pub fn wait_for<T>(what: &str, limit: Duration, mut done: impl FnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(value) = done() {
+            return value;
+        }
+        assert!(
+            begin.elapsed() < limit,
+            "waited {} s in vain for {what}",
+            limit.as_secs()
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,106 @@
+//! The truth: what tcpdump saw on the server's wire.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Read},
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    process::{ChildStderr, Stdio},
+    time::Duration,
+};
+
+use rustix::process::Signal;
+
+use crate::{
+    keeper::Keeper,
+    packets::{Connection, read_capture},
+    process::Process,
+};
+
+/// A capture under way.
+#[derive(Debug)]
+pub struct Capture {
+    process: Process,
+    words: BufReader<ChildStderr>,
+    file: PathBuf,
+    ports: Vec<u16>,
+}
+
+/// What a capture saw, by the client's end of each connection.
+#[derive(Clone, Debug)]
+pub struct Truth {
+    /// The connections.
+    pub connections: BTreeMap<SocketAddr, Connection>,
+}
+
+impl Capture {
+    /// Starts to listen in the router of a client's namespaces.
+    pub(crate) fn start(client: &Keeper, ports: &[u16], number: usize) -> Self {
+        let inside = format!("/mnt/capture-{number}.pcap");
+        let mut command = client.command("ip");
+        command
+            .args(["netns", "exec", "router", "tcpdump", "-Z", "root"])
+            .args(["-i", "wire", "-s", "128", "-B", "65536", "--immediate-mode"])
+            .args(["-w", &inside, "tcp"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut process = client.spawn(&mut command, "tcpdump");
+        let stderr = process.child().stderr.take();
+        let mut words = BufReader::new(stderr.expect("the errors are a pipe"));
+        let mut line = String::new();
+        words.read_line(&mut line).expect("tcpdump speaks");
+        assert!(line.contains("listening on"), "tcpdump failed: {line}");
+        Self {
+            process,
+            words,
+            file: client.path(inside),
+            ports: ports.to_vec(),
+        }
+    }
+
+    /// Stops listening and sums up. To be called when all connections have ended.
+    ///
+    /// # Panics
+    /// When tcpdump missed a packet, since its truth would be none.
+    #[must_use]
+    pub fn finish(mut self) -> Truth {
+        // The last acknowledgement may still be on its way through the router.
+        std::thread::sleep(Duration::from_millis(200));
+        self.process.signal(Signal::INT);
+        let mut words = String::new();
+        self.words
+            .read_to_string(&mut words)
+            .expect("tcpdump's words can be read");
+        self.process.wait(Duration::from_secs(10));
+        assert!(
+            words.contains("\n0 packets dropped by kernel"),
+            "the capture has holes:\n{words}"
+        );
+        let bytes = std::fs::read(&self.file).expect("the capture can be read");
+        Truth {
+            connections: read_capture(&bytes, &self.ports),
+        }
+    }
+}
+
+impl Truth {
+    /// The only connection from an address.
+    ///
+    /// # Panics
+    /// When there is none or more than one.
+    #[must_use]
+    pub fn from(&self, address: IpAddr) -> &Connection {
+        let mut found = self.all_from(address);
+        let connection = found.next();
+        assert!(found.next().is_none(), "{address} connected more than once");
+        connection.unwrap_or_else(|| panic!("{address} never connected"))
+    }
+
+    /// All connections from an address.
+    pub fn all_from(&self, address: IpAddr) -> impl Iterator<Item = &Connection> {
+        self.connections
+            .values()
+            .filter(move |connection| connection.peer.ip() == address)
+    }
+}

@@ -1,0 +1,97 @@
+//! What the tests stand on: root, namespaces, and programs that are installed.
+//!
+//! A test that cannot run says so in one line that begins with `left out:`,
+//! which `cargo xtask test` gathers; it never passes silently.
+
+use std::{
+    env,
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+const PROGRAMS: [&str; 12] = [
+    "bash", "unshare", "nsenter", "ip", "nft", "ethtool", "tcpdump", "sshd", "ssh", "ssh-keygen",
+    "rsyslogd", "journalctl",
+];
+
+/// Why real machines cannot be made here, or nothing.
+#[must_use]
+pub fn missing() -> Option<&'static str> {
+    static MISSING: OnceLock<Option<String>> = OnceLock::new();
+    MISSING.get_or_init(find_missing).as_deref()
+}
+
+/// Whether the test called `name` can run here; says that it is left out if not.
+#[must_use]
+pub fn stands(name: &str) -> bool {
+    match missing() {
+        None => true,
+        Some(reason) => {
+            // Past the test runner's capture of `println!`, or nobody would see it.
+            let line = format!("left out: {name} ({reason})\n");
+            let _ = rustix::io::write(rustix::stdio::stderr(), line.as_bytes());
+            false
+        }
+    }
+}
+
+/// The sshmeter to test: `SSHMETER_BIN`, else the one built beside this test.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn binary() -> PathBuf {
+    let path = env::var_os("SSHMETER_BIN").map_or_else(beside_this_test, PathBuf::from);
+    assert!(
+        path.is_file(),
+        "{} is not there: build it with `cargo build` first, or run `cargo xtask test`, \
+         which does, or point SSHMETER_BIN at one",
+        path.display()
+    );
+    path
+}
+
+fn beside_this_test() -> PathBuf {
+    let test = env::current_exe().expect("a running program has a path");
+    // target/PROFILE/deps/TEST → target/PROFILE/sshmeter; xtask lies one higher.
+    let folder = test
+        .ancestors()
+        .skip(1)
+        .find(|folder| folder.file_name().is_some_and(|name| name != "deps"))
+        .expect("a built program lies in a folder");
+    folder.join("sshmeter")
+}
+
+fn find_missing() -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("needs root: network namespaces and a real sshd".to_owned());
+    }
+    let absent: Vec<&str> = PROGRAMS
+        .into_iter()
+        .filter(|program| !installed(program))
+        .collect();
+    if !absent.is_empty() {
+        return Some(format!("needs {}: not installed", absent.join(", ")));
+    }
+    let tried = Command::new("unshare")
+        .args(["--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--", "bash", "-c"])
+        .arg("mount -t tmpfs t /mnt && mkdir /mnt/u /mnt/w /mnt/r && mount -t overlay o -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/r && ip link add veth0 type veth peer name veth1")
+        .stdin(Stdio::null())
+        .output();
+    match tried {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(format!(
+            "needs a kernel that allows namespaces, overlay mounts and veth pairs: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        )),
+        Err(error) => Some(format!("needs unshare: {error}")),
+    }
+}
+
+/// Whether a program is on the path a machine will have.
+pub(crate) fn installed(program: &str) -> bool {
+    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+        .iter()
+        .any(|folder| PathBuf::from(folder).join(program).exists())
+}

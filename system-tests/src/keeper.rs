@@ -1,0 +1,162 @@
+//! The one process that a set of namespaces hangs on.
+//!
+//! It is the first process of its pid namespace, so the kernel kills all others
+//! with it, and mounts and networks go when nobody is left in them. It ends when
+//! the pipe from the test closes: at a drop, a panic, Ctrl-C or SIGKILL alike.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use crate::process::{Process, children_of, quietly};
+
+/// What the script's last lines are: say that all stands, then wait for the
+/// pipe's end, reaping orphans meanwhile as a first process must.
+pub(crate) const HOLD: &str = "exec 3<&0 </dev/null; echo ready; cat <&3 >/dev/null 2>&1 & wait $!";
+
+/// A set of namespaces.
+#[derive(Debug)]
+pub struct Keeper {
+    child: Child,
+    leader: u32,
+}
+
+impl Keeper {
+    /// Makes new mount, network, pid, host name and IPC namespaces and runs a
+    /// bash script in them that ends with [`HOLD`].
+    ///
+    /// # Panics
+    /// With the script's words, when it fails.
+    #[must_use]
+    pub fn start(script: &str) -> Self {
+        let mut child = Command::new("unshare")
+            .args(["--mount", "--net", "--pid", "--uts", "--ipc"])
+            .args(["--fork", "--kill-child", "--", "/bin/bash", "-c", script])
+            .env_clear()
+            .envs(environment())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("unshare (util-linux) can be started");
+        let output = child.stdout.take().expect("the output is a pipe");
+        let mut said = String::new();
+        let ready = BufReader::new(output).lines().map_while(Result::ok).any(|line| {
+            said.push_str(&line);
+            said.push('\n');
+            line == "ready"
+        });
+        assert!(ready, "the namespaces could not be made:\n{said}");
+        let leader = *children_of(child.id())
+            .first()
+            .expect("unshare has forked");
+        Self { child, leader }
+    }
+
+    /// The first process, as seen from outside.
+    #[must_use]
+    pub fn leader(&self) -> u32 {
+        self.leader
+    }
+
+    /// A path inside, as it is reached from outside.
+    ///
+    /// # Panics
+    /// When the path is relative.
+    #[must_use]
+    pub fn path(&self, inside: impl AsRef<Path>) -> PathBuf {
+        let inside = inside
+            .as_ref()
+            .strip_prefix("/")
+            .expect("paths in a namespace are absolute");
+        PathBuf::from(format!("/proc/{}/root", self.leader)).join(inside)
+    }
+
+    /// A command that will run inside.
+    #[must_use]
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .args(["--target", &self.leader.to_string()])
+            .args(["--mount", "--net", "--pid", "--uts", "--ipc", "--"])
+            .arg(program)
+            .env_clear()
+            .envs(environment());
+        command
+    }
+
+    /// Runs a command inside and gives all it said.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn output(&self, program: &str, arguments: &[&str]) -> Output {
+        quietly(self.command(program).args(arguments))
+            .output()
+            .unwrap_or_else(|error| panic!("{program} cannot be started: {error}"))
+    }
+
+    /// Runs a command inside that has to succeed, and gives its output.
+    ///
+    /// # Panics
+    /// With its words, when it fails.
+    pub fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let output = self.output(program, arguments);
+        assert!(
+            output.status.success(),
+            "{program} {} failed ({}):\n{}{}",
+            arguments.join(" "),
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Runs a shell script inside that has to succeed.
+    pub fn shell(&self, script: &str) -> String {
+        self.run("/bin/bash", &["-euc", script])
+    }
+
+    /// Starts a command inside and leaves it running.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn spawn(&self, command: &mut Command, name: &str) -> Process {
+        let child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
+        Process::behind(child, name)
+    }
+
+    /// Writes a file inside.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write(&self, inside: &str, content: &str) {
+        std::fs::write(self.path(inside), content)
+            .unwrap_or_else(|error| panic!("{inside} cannot be written: {error}"));
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if let Some(mut pipe) = self.child.stdin.take() {
+            let _ = pipe.flush();
+        }
+        // `--kill-child` makes the kernel end the first process with unshare.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn environment() -> [(&'static str, &'static str); 4] {
+    [
+        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+        ("HOME", "/root"),
+        ("LANG", "C.UTF-8"),
+        ("TERM", "dumb"),
+    ]
+}

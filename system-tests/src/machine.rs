@@ -1,0 +1,316 @@
+//! A throwaway server: its own root file system, processes, users, sshd and log.
+//!
+//! The root file system is this machine's, seen through an overlay whose writes
+//! go to memory. So every default path is tried as it is (`/var/log/auth.log`,
+//! `/etc/ssh`, `/var/lib/sshmeter`) and this machine never notices.
+
+use std::{process::Output, time::Duration};
+
+use rustix::process::Signal;
+
+use crate::{
+    capture::Capture,
+    client::Client,
+    daemon::Daemon,
+    ground,
+    keeper::{HOLD, Keeper},
+    process::{Process, quietly},
+    users::{User, quoted, script, standard_users},
+    wait_for, wire,
+    wire::Loss,
+};
+
+/// Who writes sshd's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Log {
+    /// rsyslogd with `Nov  2 17:32:20` stamps.
+    RsyslogTraditional,
+    /// rsyslogd with RFC 3339 stamps, Debian's way since version 12.
+    RsyslogIso,
+    /// systemd-journald, and no log file at all.
+    Journald,
+    /// Nobody.
+    Nobody,
+}
+
+/// What a machine shall be.
+#[derive(Clone, Debug)]
+pub struct MachineBuilder {
+    log: Log,
+    ports: Vec<u16>,
+    sshd: bool,
+    sshd_lines: String,
+    users: Vec<User>,
+}
+
+/// A throwaway server with its client.
+#[derive(Debug)]
+pub struct Machine {
+    // Dropped in this order: processes before the namespaces that hold them.
+    processes: Vec<(String, Process)>,
+    client: Client,
+    server: Keeper,
+    log: Log,
+    ports: Vec<u16>,
+    captures: std::cell::Cell<usize>,
+}
+
+impl MachineBuilder {
+    /// Who writes the log; rsyslogd with RFC 3339 stamps if not said.
+    #[must_use]
+    pub fn log(mut self, log: Log) -> Self {
+        self.log = log;
+        self
+    }
+
+    /// sshd's ports; 22 if not said.
+    #[must_use]
+    pub fn ports(mut self, ports: &[u16]) -> Self {
+        self.ports = ports.to_vec();
+        self
+    }
+
+    /// Lines for sshd's config; sshd takes the first value it reads of each option.
+    #[must_use]
+    pub fn sshd_config(mut self, lines: &str) -> Self {
+        self.sshd_lines = format!("{lines}\n");
+        self
+    }
+
+    /// No sshd: the test starts something else, or nothing.
+    #[must_use]
+    pub fn without_sshd(mut self) -> Self {
+        self.sshd = false;
+        self
+    }
+
+    /// Makes the machine and waits until it can be logged in to.
+    #[must_use]
+    pub fn start(self) -> Machine {
+        let client = Client::start(&self.users);
+        let server = Keeper::start(&self.root_script(&client.public_keys()));
+        wire::lay(&server, client.keeper());
+        let mut machine = Machine {
+            processes: Vec::new(),
+            client,
+            server,
+            log: self.log,
+            ports: self.ports.clone(),
+            captures: std::cell::Cell::new(0),
+        };
+        machine.start_log();
+        if self.sshd {
+            machine.start_sshd();
+        }
+        machine
+    }
+
+    fn root_script(&self, public_keys: &[String]) -> String {
+        let binary = ground::binary();
+        let binary = quoted(&binary.to_string_lossy());
+        let users = script(&self.users, public_keys);
+        let sshd_config = quoted(&self.sshd_config_file());
+        format!(
+            "set -eu; exec 2>&1
+            mount --make-rprivate /
+            hostname meter
+            mount -t tmpfs -o mode=755,size=2g machine /mnt
+            mkdir /mnt/upper /mnt/work /mnt/root
+            mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work machine /mnt/root
+            cd /mnt/root
+            touch usr/bin/sshmeter; mount --bind {binary} usr/bin/sshmeter
+            mount -t proc proc proc
+            mount -t sysfs sysfs sys
+            mount -t cgroup2 -o ro cgroup2 sys/fs/cgroup
+            mount -t tmpfs -o mode=755 dev dev
+            for node in null zero full random urandom tty; do
+                touch dev/$node; mount --bind /dev/$node dev/$node
+            done
+            mkdir dev/pts dev/shm
+            mount -t devpts -o newinstance,ptmxmode=666,mode=620 devpts dev/pts
+            ln -s pts/ptmx dev/ptmx; ln -s /proc/self/fd dev/fd
+            ln -s fd/0 dev/stdin; ln -s fd/1 dev/stdout; ln -s fd/2 dev/stderr
+            mount -t tmpfs -o mode=755 run run
+            mkdir -p run/sshd run/lock run/systemd/journal
+            mount -t tmpfs -o mode=1777 tmp tmp
+            mount -t tmpfs -o mode=755 log var/log
+            mount -t tmpfs -o mode=755 home home
+            touch var/log/lastlog var/log/wtmp var/log/btmp
+            rm -rf etc/sshmeter var/lib/sshmeter etc/ssh etc/nologin etc/machine-id
+            mkdir -p etc/ssh
+            tr -d - </proc/sys/kernel/random/uuid >etc/machine-id
+            {users}
+            printf %s {sshd_config} >etc/ssh/sshd_config
+            ssh-keygen -q -t ed25519 -N '' -f etc/ssh/ssh_host_ed25519_key
+            mkdir old; pivot_root . old; umount -l old; rmdir old; cd /
+            ip link set lo up
+            {HOLD}"
+        )
+    }
+
+    fn sshd_config_file(&self) -> String {
+        let ports: String = self
+            .ports
+            .iter()
+            .map(|port| format!("Port {port}\n"))
+            .collect();
+        // Debian's own defaults, and no limit that many logins at once would meet.
+        format!(
+            "{ports}{}HostKey /etc/ssh/ssh_host_ed25519_key\nUsePAM yes\n\
+             KbdInteractiveAuthentication no\nPrintMotd no\nPermitRootLogin yes\n\
+             MaxStartups 500\nMaxSessions 100\nSubsystem sftp internal-sftp\n",
+            self.sshd_lines
+        )
+    }
+}
+
+impl Machine {
+    /// A machine to be described.
+    #[must_use]
+    pub fn builder() -> MachineBuilder {
+        MachineBuilder {
+            log: Log::RsyslogIso,
+            ports: vec![22],
+            sshd: true,
+            sshd_lines: String::new(),
+            users: standard_users(),
+        }
+    }
+
+    /// The machine's client.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The server's namespaces.
+    #[must_use]
+    pub fn server(&self) -> &Keeper {
+        &self.server
+    }
+
+    /// Who writes the log.
+    #[must_use]
+    pub fn log(&self) -> Log {
+        self.log
+    }
+
+    /// Starts to capture what crosses the server's wire.
+    #[must_use]
+    pub fn capture(&self) -> Capture {
+        let number = self.captures.get();
+        self.captures.set(number + 1);
+        Capture::start(self.client.keeper(), &self.ports, number)
+    }
+
+    /// Starts sshmeter as it comes, and waits until it counts.
+    #[must_use]
+    pub fn daemon(&self) -> Daemon {
+        Daemon::start(&self.server, &[])
+    }
+
+    /// Starts sshmeter with global flags, and waits until it counts.
+    #[must_use]
+    pub fn daemon_with(&self, flags: &[&str]) -> Daemon {
+        Daemon::start(&self.server, flags)
+    }
+
+    /// Runs sshmeter on the server to its end.
+    #[must_use]
+    pub fn sshmeter(&self, arguments: &[&str]) -> Output {
+        self.server.output("sshmeter", arguments)
+    }
+
+    /// Makes the router lose packets from now on.
+    pub fn lose(&self, loss: Loss) {
+        wire::lose(self.client.keeper(), loss);
+    }
+
+    /// Waits until every connection to the server has ended.
+    pub fn wait_until_quiet(&self) {
+        wait_for("the connections' end", Duration::from_secs(30), || {
+            let sockets = self.server.run(
+                "ss",
+                &["-Htn", "state", "connected", "exclude", "time-wait"],
+            );
+            sockets.trim().is_empty().then_some(())
+        });
+    }
+
+    /// Starts the machine's sshd.
+    pub fn start_sshd(&mut self) {
+        self.start_service("sshd", "/usr/sbin/sshd", &["-D"]);
+        for port in self.ports.clone() {
+            self.wait_for_port(port);
+        }
+    }
+
+    /// Starts a program of the machine that runs until the machine's end.
+    pub fn start_service(&mut self, name: &str, program: &str, arguments: &[&str]) {
+        let mut command = self.server.command(program);
+        quietly(command.args(arguments));
+        command.stdout(std::process::Stdio::null());
+        command.stderr(std::process::Stdio::inherit());
+        let process = self.server.spawn(&mut command, name);
+        self.processes.push((name.to_owned(), process));
+    }
+
+    /// Ends a program that [`Self::start_service`] started.
+    pub fn stop_service(&mut self, name: &str) {
+        for (_, process) in self.processes.iter_mut().filter(|(known, _)| known == name) {
+            process.signal(Signal::TERM);
+            process.wait(Duration::from_secs(10));
+        }
+        self.processes.retain(|(known, _)| known != name);
+    }
+
+    /// Waits until something listens on a port.
+    pub fn wait_for_port(&self, port: u16) {
+        let what = format!("a listener on port {port}");
+        wait_for(&what, Duration::from_secs(10), || {
+            let filter = format!("sport = :{port}");
+            let found = self.server.run("ss", &["-Hltn", &filter]);
+            (!found.trim().is_empty()).then_some(())
+        });
+    }
+
+    fn start_log(&mut self) {
+        let template = match self.log {
+            Log::RsyslogTraditional => "RSYSLOG_TraditionalFileFormat",
+            Log::RsyslogIso => "RSYSLOG_FileFormat",
+            Log::Journald => return self.start_journald(),
+            Log::Nobody => return,
+        };
+        self.server.write(
+            "/etc/rsyslog.conf",
+            &format!(
+                "module(load=\"imuxsock\" SysSock.RateLimit.Interval=\"0\")\n\
+                 auth,authpriv.* action(type=\"omfile\" file=\"/var/log/auth.log\" \
+                 template=\"{template}\")\n"
+            ),
+        );
+        self.start_service("rsyslogd", "rsyslogd", &["-n", "-i", "/run/rsyslogd.pid"]);
+        self.wait_for_file("/dev/log");
+    }
+
+    fn start_journald(&mut self) {
+        self.server.shell(
+            "mkdir -p /etc/systemd /var/log/journal
+            rm -rf /etc/systemd/journald.conf.d /usr/lib/systemd/journald.conf.d
+            printf '[Journal]\\nStorage=persistent\\nRateLimitBurst=0\\nReadKMsg=no\\nForwardToSyslog=no\\n' \
+                >/etc/systemd/journald.conf
+            ln -s /run/systemd/journal/dev-log /dev/log",
+        );
+        let journald = "/usr/lib/systemd/systemd-journald";
+        self.start_service("systemd-journald", journald, &[]);
+        self.wait_for_file("/run/systemd/journal/dev-log");
+    }
+
+    fn wait_for_file(&self, inside: &str) {
+        wait_for(inside, Duration::from_secs(10), || {
+            // Not `exists`, which would follow a link to a path of this machine.
+            let listed = self.server.output("test", &["-e", inside]);
+            listed.status.success().then_some(())
+        });
+    }
+}

@@ -1,0 +1,95 @@
+//! The network between a machine and its client: two links and a router.
+//!
+//! The capture listens on the router's end of the server's link, so it sees
+//! exactly what crosses the server's wire. Packets are lost in the router,
+//! beyond that point: the sender is not told, as on a real network.
+//!
+//! Every address of 10.78.0.0/16 and fd00:78::/64 is the client's own, so that a
+//! test can give each connection an address and know it again anywhere.
+
+use std::process::Command;
+
+use crate::keeper::Keeper;
+
+/// The server's addresses.
+pub(crate) const SERVER: [&str; 2] = ["10.77.0.1", "fd00:77::1"];
+
+/// How many packets in a hundred the router drops, each way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss(pub u8);
+
+/// Where a sending thread moves between processors, packets would overtake each
+/// other in a veth pair, and a full backlog would lose them: so one processor
+/// takes all, and windows are small enough for its queue. A clean wire has to be
+/// clean, or nothing on it could be asked to be equal to the byte.
+const IN_ORDER: &str = "for queue in /sys/class/net/*/queues/rx-0/rps_cpus; do \
+     echo 1 >$queue; done; echo 4096 131072 800000 >/proc/sys/net/ipv4/tcp_rmem";
+
+const NO_OFFLOAD: &str = "tso off gso off gro off tx off rx off sg off";
+
+/// Lays the wire between a server's and a client's namespaces.
+pub(crate) fn lay(server: &Keeper, client: &Keeper) {
+    // The peer's namespace is named by a pid of ours, so this enters only the network.
+    let added = Command::new("nsenter")
+        .args(["--target", &server.leader().to_string(), "--net", "--"])
+        .args(["ip", "link", "add", "eth0", "type", "veth", "peer", "name", "wire"])
+        .args(["netns", &client.leader().to_string()])
+        .status()
+        .expect("nsenter can be started");
+    assert!(added.success(), "the veth pair could not be made");
+    server.shell(&format!(
+        "ethtool -K eth0 {NO_OFFLOAD} >/dev/null
+        ip addr add 10.77.0.1/24 dev eth0
+        ip addr add fd00:77::1/64 dev eth0 nodad
+        ip link set eth0 up
+        ip route add default via 10.77.0.254
+        ip route add default via fd00:77::fe
+        {IN_ORDER}"
+    ));
+    client.shell(&format!(
+        "ip link set wire netns router
+        ip link add eth0 type veth peer name lan
+        ip link set lan netns router
+        ethtool -K eth0 {NO_OFFLOAD} >/dev/null
+        ip addr add 10.79.0.1/30 dev eth0
+        ip addr add fd00:79::1/64 dev eth0 nodad
+        ip link set eth0 up
+        router() {{ ip netns exec router \"$@\"; }}
+        router ethtool -K wire {NO_OFFLOAD} >/dev/null
+        router ethtool -K lan {NO_OFFLOAD} >/dev/null
+        router ip link set lo up
+        router ip addr add 10.77.0.254/24 dev wire
+        router ip addr add fd00:77::fe/64 dev wire nodad
+        router ip addr add 10.79.0.2/30 dev lan
+        router ip addr add fd00:79::2/64 dev lan nodad
+        router ip link set wire up
+        router ip link set lan up
+        router bash -euc '{IN_ORDER}'
+        router bash -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+        router bash -c 'echo 1 >/proc/sys/net/ipv6/conf/all/forwarding'
+        router ip route add 10.78.0.0/16 via 10.79.0.1
+        router ip route add fd00:78::/64 via fd00:79::1
+        ip route add default via 10.79.0.2
+        ip route add default via fd00:79::2
+        ip route add local 10.78.0.0/16 dev lo
+        ip route add local fd00:78::/64 dev lo
+        echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind
+        {IN_ORDER}"
+    ));
+}
+
+/// Makes the router lose packets from now on.
+pub(crate) fn lose(client: &Keeper, loss: Loss) {
+    let percent = loss.0;
+    client.shell(&format!(
+        "ip netns exec router nft -f - <<'END'
+flush ruleset
+table inet loss {{
+    chain forward {{
+        type filter hook forward priority 0
+        numgen random mod 100 < {percent} drop
+    }}
+}}
+END"
+    ));
+}
