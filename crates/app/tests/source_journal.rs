@@ -239,9 +239,10 @@ impl Following {
     }
 }
 
-/// The journalctl processes this test process has started, and their states.
-fn followers() -> Vec<(u32, String)> {
-    let children = fs::read_dir("/proc/self/task").unwrap().flat_map(|task| {
+/// The journalctl processes a process has started to follow, and their states.
+fn followers_of(parent: &str) -> Vec<(u32, String)> {
+    let tasks = fs::read_dir(format!("/proc/{parent}/task"));
+    let children = tasks.into_iter().flatten().flat_map(|task| {
         let path = task.unwrap().path().join("children");
         let text = fs::read_to_string(path).unwrap_or_default();
         text.split_whitespace()
@@ -256,6 +257,10 @@ fn followers() -> Vec<(u32, String)> {
                 .then_some((pid, status))
         })
         .collect()
+}
+
+fn followers() -> Vec<(u32, String)> {
+    followers_of("self")
 }
 
 #[test]
@@ -400,5 +405,39 @@ fn a_burst_comes_in_order_to_a_slow_listener() {
         writer.join().unwrap();
         let expected: Vec<_> = (0..5000).map(|number| format!("line {number}")).collect();
         assert!(lines == expected, "{} lines", lines.len());
+    });
+}
+
+#[test]
+fn journalctl_does_not_outlive_a_killed_follower() {
+    const FOLLOWER: &str = "SSHMETER_TEST_ONLY_FOLLOW";
+    const TEST: &str = "journalctl_does_not_outlive_a_killed_follower";
+    if env::var_os(FOLLOWER).is_some() {
+        let _following = follow(None);
+        thread::sleep(PATIENCE * 2);
+        return;
+    }
+    in_namespace(TEST, |_| {
+        let mut victim = Command::new(env::current_exe().unwrap())
+            .args(["--exact", TEST])
+            .env(FOLLOWER, "1")
+            .spawn()
+            .unwrap();
+        let mut followers = Vec::new();
+        until("a follower runs", || {
+            followers = followers_of(&victim.id().to_string());
+            followers.iter().any(|(pid, _)| {
+                let command = fs::read_to_string(format!("/proc/{pid}/cmdline"));
+                command.is_ok_and(|command| command.contains("--follow"))
+            })
+        });
+        victim.kill().unwrap();
+        victim.wait().unwrap();
+        until("journalctl is gone with its reader", || {
+            followers.iter().all(|(pid, _)| {
+                let status = fs::read_to_string(format!("/proc/{pid}/status"));
+                status.is_err() || status.is_ok_and(|status| status.contains("State:\tZ"))
+            })
+        });
     });
 }
