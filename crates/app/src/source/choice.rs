@@ -67,6 +67,7 @@ pub fn choose(config: &SourceConfig) -> Outcome<Choice> {
 struct Places {
     journals: Vec<PathBuf>,
     journald: PathBuf,
+    syslog: PathBuf,
     files: Vec<PathBuf>,
     probe: fn() -> anyhow::Result<()>,
 }
@@ -76,6 +77,7 @@ impl Default for Places {
         Self {
             journals: vec!["/var/log/journal".into(), "/run/log/journal".into()],
             journald: "/run/systemd/journal/socket".into(),
+            syslog: "/dev/log".into(),
             files: vec!["/var/log/auth.log".into(), "/var/log/secure".into()],
             probe: journal::probe,
         }
@@ -136,6 +138,10 @@ impl Places {
         if matches!(journal, Journal::Unreadable) {
             return Err(journal_unreadable());
         }
+        if let Some(path) = candidates.first().filter(|_| listens(&self.syslog)) {
+            let why = format!("{why}; a log daemon runs, and the file is waited for");
+            return file_because(path.clone(), &why);
+        }
         let names: Vec<_> = candidates
             .iter()
             .map(|path| path.display().to_string())
@@ -156,8 +162,7 @@ impl Places {
 
     /// Looks for cheap signs first and starts journalctl only to prove them.
     fn journal(&self) -> Journal {
-        let connected = UnixDatagram::unbound().and_then(|socket| socket.connect(&self.journald));
-        if connected.is_err() {
+        if !listens(&self.journald) {
             return Journal::Unfit("journald does not run here".to_owned());
         }
         match self.system_journal_readable() {
@@ -190,6 +195,11 @@ impl Places {
         }
         found
     }
+}
+
+/// Whether a daemon listens on a datagram socket.
+fn listens(socket: &Path) -> bool {
+    UnixDatagram::unbound().and_then(|ours| ours.connect(socket)).is_ok()
 }
 
 fn system_journals(folder: &Path) -> io::Result<Vec<PathBuf>> {

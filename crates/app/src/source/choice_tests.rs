@@ -20,6 +20,7 @@ fn system() -> System {
         places: Places {
             journals: vec![at("var"), at("run")],
             journald: at("socket"),
+            syslog: at("log"),
             files: vec![at("auth.log"), at("secure")],
             probe: || Ok(()),
         },
@@ -111,6 +112,15 @@ fn auto_falls_back_to_a_file_and_says_why() {
         "{}",
         choice.why
     );
+}
+
+#[test]
+fn a_log_daemon_that_wrote_nothing_yet_is_waited_for() {
+    let system = system();
+    let _rsyslogd = UnixDatagram::bind(&system.places.syslog).unwrap();
+    let choice = system.choose(SourceKind::Auto, None).unwrap();
+    assert_eq!(choice.kind, system.file("auth.log"));
+    assert!(choice.why.ends_with("the file is waited for"), "{}", choice.why);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use sshmeter_core::{
-    identity::SocketId,
+    identity::{Credential, SocketId},
     ledger::{Checkpoint, Entry, Login, SessionRecord},
     time::{Buckets, Calendar, Unit},
     units::{Minute, Traffic},
@@ -74,7 +74,7 @@ fn account_of(connection: &Connection, login: Option<&Login>) -> Result<i64, Amo
     let user = login.map(|login| login.user.as_str());
     let credential = login
         .and_then(|login| login.credential.as_ref())
-        .map(|credential| credential.as_str());
+        .map(Credential::as_str);
     let found = connection
         .prepare_cached(
             "SELECT id FROM account

@@ -23,3 +23,8 @@ pub use reader::Reader;
 pub use retain::Retained;
 pub use sessions::{ListedSession, SessionList, SessionQuery};
 pub use writer::{SavedState, Writer};
+
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;

@@ -111,7 +111,7 @@ impl Reader {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn report(&mut self, request: Request) -> Result<Report, StoreError> {
+    pub fn report(&mut self, request: &Request) -> Result<Report, StoreError> {
         self.in_snapshot(|connection, calendar| {
             let kept = kept(connection)?;
             let accounts = accounts(connection)?;
@@ -119,7 +119,7 @@ impl Reader {
             let question = Question {
                 connection,
                 ledger: calendar,
-                request: &request,
+                request,
                 kept,
                 builder,
             };

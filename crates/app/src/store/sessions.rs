@@ -140,8 +140,11 @@ impl Reader {
 fn list(connection: &Connection, query: &SessionQuery) -> rusqlite::Result<SessionList> {
     let accounts = accounts(connection)?;
     let chosen = (!query.selection.users.is_empty()).then(|| {
-        let known = accounts.iter().map(|account| &account.who);
-        query.selection.chosen(known)
+        let known = accounts
+            .iter()
+            .map(|account| &account.who)
+            .collect::<Vec<_>>();
+        query.selection.chosen(&known)
     });
     let mut list = SessionList {
         total: none_yet(),

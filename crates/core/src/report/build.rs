@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::{Account, Key, Note, Per, Report, Request, Row, Sum, Who};
 use crate::{
     time::{Buckets, Unit},
-    units::{Minute, Traffic},
+    units::{Flow, Minute, Traffic},
 };
 
 /// A row's subject, over all its buckets.
@@ -69,10 +69,13 @@ impl Builder {
         sessions_kept_since: Option<Minute>,
     ) -> Self {
         let chosen = (!request.selection.users.is_empty()).then(|| {
-            let known = accounts.iter().map(|account| &account.who);
+            let known = accounts
+                .iter()
+                .map(|account| &account.who)
+                .collect::<Vec<_>>();
             request
                 .selection
-                .chosen(known)
+                .chosen(&known)
                 .into_iter()
                 .cloned()
                 .collect()
@@ -145,7 +148,7 @@ impl Builder {
             Place::Shown(group) => {
                 self.sessions += 1;
                 let first = self.bucket_start(span.begin.max(period.since()));
-                let last = span.end.map_or(period.until(), |end| end.next());
+                let last = span.end.map_or(period.until(), Minute::next);
                 let after = self.bucket_end(Minute(last.min(period.until()).0 - 1));
                 *self.changes.entry((group, first)).or_default() += 1;
                 *self.changes.entry((group, after)).or_default() -= 1;
@@ -249,10 +252,7 @@ impl Builder {
 
 /// What rows are sorted by.
 fn size(traffic: Traffic) -> u64 {
-    traffic
-        .wire
-        .or(traffic.payload)
-        .map_or(0, |flow| flow.total())
+    traffic.wire.or(traffic.payload).map_or(0, Flow::total)
 }
 
 /// How many sessions were open, asked for in ascending order of group and start.
@@ -311,7 +311,6 @@ mod tests {
         identity::UserName,
         report::{By, Selection},
         time::{Calendar, Period},
-        units::Flow,
     };
 
     fn request(per: Per) -> Request {

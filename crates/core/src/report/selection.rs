@@ -102,19 +102,18 @@ impl Selection {
     /// A text names the user of exactly that name. Where there is none, it
     /// names those who are printed so.
     #[must_use]
-    pub fn chosen<'a>(&self, known: impl Iterator<Item = &'a Who> + Clone) -> HashSet<&'a Who> {
+    pub fn chosen<'a>(&self, known: &[&'a Who]) -> HashSet<&'a Who> {
         let mut chosen = HashSet::new();
         for text in &self.users {
-            let exact = known.clone().find(|who| is_called(who, text));
+            let exact = known.iter().copied().find(|who| is_called(who, text));
             match exact {
                 Some(who) => {
                     chosen.insert(who);
                 }
-                None => chosen.extend(
-                    known
-                        .clone()
-                        .filter(|who| printed_name(&who.label()) == *text || who.label() == *text),
-                ),
+                None => chosen.extend(known.iter().copied().filter(|who| {
+                    let label = who.label();
+                    label == *text || printed_name(&label) == *text
+                })),
             }
         }
         chosen
@@ -175,7 +174,7 @@ mod tests {
                 nameless: false,
             };
             selection
-                .chosen(known.iter())
+                .chosen(&known.iter().collect::<Vec<_>>())
                 .into_iter()
                 .cloned()
                 .collect::<Vec<_>>()
