@@ -9,6 +9,7 @@ pub mod commands;
 pub mod config;
 pub mod daemon;
 pub mod error;
+pub mod input;
 pub mod kernel;
 pub mod render;
 pub mod source;
