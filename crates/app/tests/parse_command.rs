@@ -1,4 +1,5 @@
 //! `sshmeter parse` as its user meets it: files, pipes, exit codes, words.
+#![expect(clippy::unwrap_used, reason = "a test ends where a step of it fails")]
 
 use std::{
     fs::File,

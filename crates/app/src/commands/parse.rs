@@ -33,6 +33,7 @@ pub(super) fn run(arguments: &ParseArguments) -> Outcome {
     };
     let mut output = BufWriter::new(anstream::stdout().lock());
     let mut reading = Reading::new(arguments.format, zone, &mut output);
+    reading.width = terminal_width();
     let mut unreadable = 0_usize;
     for path in logs {
         if let Err(failure) = reading.read(path) {
@@ -63,6 +64,15 @@ fn zone(name: Option<&str>) -> Outcome<TimeZone> {
     }
 }
 
+fn terminal_width() -> Option<usize> {
+    let output = io::stdout();
+    if !output.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(&output).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
 /// All that was read so far.
 struct Reading<'a, W: Write> {
     format: ParseFormat,
@@ -73,6 +83,8 @@ struct Reading<'a, W: Write> {
     unrecognised: Vec<String>,
     refused: Vec<String>,
     is_live: bool,
+    /// The terminal's columns; a pipe has room for any.
+    width: Option<usize>,
 }
 
 impl<'a, W: Write> Reading<'a, W> {
@@ -86,6 +98,7 @@ impl<'a, W: Write> Reading<'a, W> {
             unrecognised: Vec::new(),
             refused: Vec::new(),
             is_live: false,
+            width: None,
         }
     }
 
@@ -187,7 +200,7 @@ impl<'a, W: Write> Reading<'a, W> {
         if sessions.is_empty() {
             writeln!(self.output, "No login in {} lines.\n", all.lines)?;
         } else {
-            let table = sessions_table(&sessions, &self.zone);
+            let table = sessions_table(&sessions, &self.zone, self.width);
             let zone = self.zone.iana_name().unwrap_or("the system's time zone");
             writeln!(self.output, "{table}\nTimes in {zone}.\n")?;
         }
@@ -300,9 +313,14 @@ mod tests {
     }
 
     fn parse(format: ParseFormat, logs: &[&str]) -> String {
+        parse_in(None, format, logs)
+    }
+
+    fn parse_in(width: Option<usize>, format: ParseFormat, logs: &[&str]) -> String {
         let mut output = Vec::new();
         let zone = TimeZone::get("Europe/Berlin").unwrap();
         let mut reading = Reading::new(format, zone, &mut output);
+        reading.width = width;
         for log in logs {
             let input = Input::open(&corpus(log)).unwrap();
             reading.read_lines(log, input).unwrap();
@@ -315,6 +333,13 @@ mod tests {
     fn sessions_and_summary() {
         let log = "openssh-10.5-info/auth.iso8601.log";
         insta::assert_snapshot!("table", parse(ParseFormat::Table, &[log]));
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_fewer_columns() {
+        let log = "openssh-10.5-info/auth.iso8601.log";
+        let table = parse_in(Some(120), ParseFormat::Table, &[log]);
+        insta::assert_snapshot!("table-narrow", table);
     }
 
     #[test]

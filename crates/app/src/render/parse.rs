@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::Serialize;
 use sshmeter_core::{
-    identity::Endpoint,
+    identity::{Credential, Endpoint, UserName},
     sshd::{Event, LoggedSession, What},
 };
 
@@ -13,8 +13,11 @@ use super::text::printable;
 
 /// Signs of a fingerprint or certificate id that a table shows.
 const CREDENTIAL_WIDTH: usize = 20;
-/// Signs of a reason that a table shows.
+/// Signs of a reason that a table shows, and a table on a narrow terminal.
 const REASON_WIDTH: usize = 48;
+const NARROW_REASON_WIDTH: usize = 24;
+/// What a terminal must have to be called wide.
+const WIDE: usize = 160;
 /// Signs of a name that a table shows.
 const NAME_WIDTH: usize = 32;
 
@@ -103,7 +106,7 @@ pub fn event_json(event: &Event) -> serde_json::Result<String> {
             method,
             ip: ip(peer),
             port: port(peer),
-            credential: credential.as_ref().map(|credential| credential.as_str()),
+            credential: credential.as_ref().map(Credential::as_str),
         },
         What::Opened { user } => Row::Opened {
             time,
@@ -118,7 +121,7 @@ pub fn event_json(event: &Event) -> serde_json::Result<String> {
         What::Disconnected { user, peer, reason } => Row::Disconnected {
             time,
             pid,
-            user: user.as_ref().map(|user| user.as_str()),
+            user: user.as_ref().map(UserName::as_str),
             ip: ip(peer),
             port: port(peer),
             reason,
@@ -127,43 +130,75 @@ pub fn event_json(event: &Event) -> serde_json::Result<String> {
     serde_json::to_string(&row)
 }
 
-/// The sessions as a table, in the order of their logins.
+/// The columns of the sessions' table.
+const COLUMNS: [&str; 8] = [
+    "Opened",
+    "Closed",
+    "Duration",
+    "User",
+    "Method",
+    "From",
+    "Credential",
+    "Ended",
+];
+/// Those that a narrow terminal can do without, the first to go first.
+const SPARE_COLUMNS: [usize; 3] = [6, 1, 4];
+
+/// The sessions as a table, in the order of their logins. Columns are left out
+/// where the table would be wider than `width`.
 #[must_use]
-pub fn sessions_table(sessions: &[LoggedSession], zone: &TimeZone) -> String {
-    let header = [
-        "Opened",
-        "Closed",
-        "Duration",
-        "User",
-        "Method",
-        "From",
-        "Credential",
-        "Ended",
-    ];
-    let rows = sessions.iter().map(|session| {
-        let closed = session.end.as_ref().and_then(|end| end.time);
-        vec![
-            session
-                .opened
-                .map_or_else(unknown, |time| full_time(time, zone)),
-            closed.map_or_else(unknown, |time| end_time(session.opened, time, zone)),
-            length(session.opened, closed),
-            fitted(session.user.as_str(), NAME_WIDTH),
-            fitted(session.method.as_deref().unwrap_or("–"), NAME_WIDTH),
-            session.peer.map_or_else(unknown, |peer| peer.to_string()),
-            session
-                .credential
-                .as_ref()
-                .map_or_else(unknown, |credential| {
-                    fitted(credential.as_str(), CREDENTIAL_WIDTH)
-                }),
-            session.end.as_ref().map_or_else(
-                || "not in this log".to_owned(),
-                |end| fitted(&end.reason, REASON_WIDTH),
-            ),
-        ]
-    });
-    grid(&header, rows.collect(), &[2])
+pub fn sessions_table(sessions: &[LoggedSession], zone: &TimeZone, width: Option<usize>) -> String {
+    let is_wide = width.is_none_or(|width| width >= WIDE);
+    let reason_width = if is_wide {
+        REASON_WIDTH
+    } else {
+        NARROW_REASON_WIDTH
+    };
+    let rows: Vec<[String; 8]> = sessions
+        .iter()
+        .map(|session| session_row(session, zone, reason_width))
+        .collect();
+    let mut shown: Vec<usize> = (0..COLUMNS.len()).collect();
+    let mut spare = SPARE_COLUMNS.iter();
+    loop {
+        let header: Vec<&str> = shown.iter().map(|index| COLUMNS[*index]).collect();
+        let cells = rows.iter().map(|row| {
+            let cells = shown.iter().map(|index| row[*index].clone());
+            cells.collect()
+        });
+        let duration = header.iter().position(|name| *name == "Duration");
+        let (table, table_width) = grid(&header, cells.collect(), duration.as_slice());
+        let is_too_wide = width.is_some_and(|width| table_width > width);
+        let Some(index) = spare.next().filter(|_| is_too_wide) else {
+            return table;
+        };
+        shown.retain(|column| column != index);
+    }
+}
+
+fn session_row(session: &LoggedSession, zone: &TimeZone, reason_width: usize) -> [String; 8] {
+    let closed = session.end.as_ref().and_then(|end| end.time);
+    let credential = session.credential.as_ref();
+    [
+        session
+            .opened
+            .map_or_else(unknown, |time| full_time(time, zone)),
+        closed.map_or_else(unknown, |time| end_time(session.opened, time, zone)),
+        length(session.opened, closed),
+        fitted(session.user.as_str(), NAME_WIDTH),
+        session
+            .method
+            .as_ref()
+            .map_or_else(unknown, |method| fitted(method, NAME_WIDTH)),
+        session.peer.map_or_else(unknown, |peer| peer.to_string()),
+        credential.map_or_else(unknown, |credential| {
+            fitted(credential.as_str(), CREDENTIAL_WIDTH)
+        }),
+        session.end.as_ref().map_or_else(
+            || "not in this log".to_owned(),
+            |end| fitted(&end.reason, reason_width),
+        ),
+    ]
 }
 
 /// What was read, a line for each input and one for all.
@@ -182,7 +217,7 @@ pub fn summary_table(tallies: &[Tally]) -> String {
     if tallies.len() > 1 {
         rows.push(tally_row(&total(tallies)));
     }
-    grid(&header, rows, &[1, 2, 3, 4, 5, 6])
+    grid(&header, rows, &[1, 2, 3, 4, 5, 6]).0
 }
 
 /// All inputs together.
@@ -217,8 +252,9 @@ fn tally_row(tally: &Tally) -> Vec<String> {
     row
 }
 
-/// A header, a rule and rows; the columns in `figures` aligned to the right.
-fn grid(header: &[&str], rows: Vec<Vec<String>>, figures: &[usize]) -> String {
+/// A header, a rule and rows, and how wide they are; the columns in `figures`
+/// are aligned to the right.
+fn grid(header: &[&str], rows: Vec<Vec<String>>, figures: &[usize]) -> (String, usize) {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(header);
@@ -234,18 +270,19 @@ fn grid(header: &[&str], rows: Vec<Vec<String>>, figures: &[usize]) -> String {
     let width = text
         .lines()
         .map(|line| line.trim_end().chars().count())
-        .max();
+        .max()
+        .unwrap_or(0);
     let mut lines = text.lines().map(str::trim_end);
     let mut shown = format!(
         "\u{1b}[1m{}\u{1b}[0m\n{}\n",
         lines.next().unwrap_or_default(),
-        "─".repeat(width.unwrap_or(0))
+        "─".repeat(width)
     );
     for line in lines {
         shown.push_str(line);
         shown.push('\n');
     }
-    shown
+    (shown, width)
 }
 
 fn unknown() -> String {
