@@ -11,8 +11,18 @@ use std::{
 };
 
 const PROGRAMS: [&str; 12] = [
-    "bash", "unshare", "nsenter", "ip", "nft", "ethtool", "tcpdump", "sshd", "ssh", "ssh-keygen",
-    "rsyslogd", "journalctl",
+    "bash",
+    "unshare",
+    "nsenter",
+    "ip",
+    "nft",
+    "ethtool",
+    "tcpdump",
+    "sshd",
+    "ssh",
+    "ssh-keygen",
+    "rsyslogd",
+    "journalctl",
 ];
 
 /// Why real machines cannot be made here, or nothing.
@@ -91,7 +101,14 @@ fn find_missing() -> Option<String> {
 
 /// Whether a program is on the path a machine will have.
 pub(crate) fn installed(program: &str) -> bool {
-    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
-        .iter()
-        .any(|folder| PathBuf::from(folder).join(program).exists())
+    [
+        "/usr/local/sbin",
+        "/usr/local/bin",
+        "/usr/sbin",
+        "/usr/bin",
+        "/sbin",
+        "/bin",
+    ]
+    .iter()
+    .any(|folder| PathBuf::from(folder).join(program).exists())
 }

@@ -25,6 +25,11 @@ pub struct Loss(pub u8);
 const IN_ORDER: &str = "for queue in /sys/class/net/*/queues/rx-0/rps_cpus; do \
      echo 1 >$queue; done; echo 4096 131072 800000 >/proc/sys/net/ipv4/tcp_rmem";
 
+/// While a link-local address is tentative its host asks for no neighbour, and
+/// the first SYN-ACK would wait long enough for the SYN to be repeated.
+const NO_WAIT: &str = "for each in /proc/sys/net/ipv6/conf/*/accept_dad; do \
+     echo 0 >$each; done";
+
 const NO_OFFLOAD: &str = "tso off gso off gro off tx off rx off sg off";
 
 /// Lays the wire between a server's and a client's namespaces.
@@ -32,7 +37,9 @@ pub(crate) fn lay(server: &Keeper, client: &Keeper) {
     // The peer's namespace is named by a pid of ours, so this enters only the network.
     let added = Command::new("nsenter")
         .args(["--target", &server.leader().to_string(), "--net", "--"])
-        .args(["ip", "link", "add", "eth0", "type", "veth", "peer", "name", "wire"])
+        .args([
+            "ip", "link", "add", "eth0", "type", "veth", "peer", "name", "wire",
+        ])
         .args(["netns", &client.leader().to_string()])
         .status()
         .expect("nsenter can be started");
@@ -40,6 +47,7 @@ pub(crate) fn lay(server: &Keeper, client: &Keeper) {
     server.shell(&format!(
         "ethtool -K eth0 {NO_OFFLOAD} >/dev/null
         ip addr add 10.77.0.1/24 dev eth0
+        {NO_WAIT}
         ip addr add fd00:77::1/64 dev eth0 nodad
         ip link set eth0 up
         ip route add default via 10.77.0.254
@@ -47,14 +55,16 @@ pub(crate) fn lay(server: &Keeper, client: &Keeper) {
         {IN_ORDER}"
     ));
     client.shell(&format!(
-        "ip link set wire netns router
+        "router() {{ ip netns exec router \"$@\"; }}
+        ip link set wire netns router
         ip link add eth0 type veth peer name lan
         ip link set lan netns router
         ethtool -K eth0 {NO_OFFLOAD} >/dev/null
         ip addr add 10.79.0.1/30 dev eth0
+        {NO_WAIT}
+        router bash -euc '{NO_WAIT}'
         ip addr add fd00:79::1/64 dev eth0 nodad
         ip link set eth0 up
-        router() {{ ip netns exec router \"$@\"; }}
         router ethtool -K wire {NO_OFFLOAD} >/dev/null
         router ethtool -K lan {NO_OFFLOAD} >/dev/null
         router ip link set lo up
