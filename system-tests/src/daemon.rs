@@ -247,7 +247,9 @@ impl Answer {
     pub fn output(&self, arguments: &[&str]) -> Output {
         std::process::Command::new("nsenter")
             .args(["--target", &self.leader.to_string()])
-            .args(["--mount", "--net", "--pid", "--uts", "--ipc", "--", "sshmeter"])
+            .args([
+                "--mount", "--net", "--pid", "--uts", "--ipc", "--", "sshmeter",
+            ])
             .args(&self.flags)
             .args(arguments)
             .stdin(Stdio::null())

@@ -10,9 +10,22 @@ use std::{
     sync::OnceLock,
 };
 
+/// Where this is set, as in CI, a test that cannot run fails instead.
+pub const MUST_RUN: &str = "SSHMETER_TESTS_MUST_RUN";
+
 const PROGRAMS: [&str; 12] = [
-    "bash", "unshare", "nsenter", "ip", "nft", "ethtool", "tcpdump", "sshd", "ssh", "ssh-keygen",
-    "rsyslogd", "journalctl",
+    "bash",
+    "unshare",
+    "nsenter",
+    "ip",
+    "nft",
+    "ethtool",
+    "tcpdump",
+    "sshd",
+    "ssh",
+    "ssh-keygen",
+    "rsyslogd",
+    "journalctl",
 ];
 
 /// Why real machines cannot be made here, or nothing.
@@ -28,6 +41,10 @@ pub fn stands(name: &str) -> bool {
     match missing() {
         None => true,
         Some(reason) => {
+            assert!(
+                env::var_os(MUST_RUN).is_none(),
+                "{name} has to run ({MUST_RUN} is set), but {reason}"
+            );
             // Past the test runner's capture of `println!`, or nobody would see it.
             let line = format!("left out: {name} ({reason})\n");
             let _ = rustix::io::write(rustix::stdio::stderr(), line.as_bytes());
@@ -91,7 +108,14 @@ fn find_missing() -> Option<String> {
 
 /// Whether a program is on the path a machine will have.
 pub(crate) fn installed(program: &str) -> bool {
-    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
-        .iter()
-        .any(|folder| PathBuf::from(folder).join(program).exists())
+    [
+        "/usr/local/sbin",
+        "/usr/local/bin",
+        "/usr/sbin",
+        "/usr/bin",
+        "/sbin",
+        "/bin",
+    ]
+    .iter()
+    .any(|folder| PathBuf::from(folder).join(program).exists())
 }

@@ -83,7 +83,9 @@ pub fn judge(
     for connection in truth.connections.values() {
         let peer = connection.peer;
         let Some(visit) = visits.iter().find(|visit| visit.address == peer.ip()) else {
-            judgement.faults.push(format!("{peer}: the test knows no such visit"));
+            judgement
+                .faults
+                .push(format!("{peer}: the test knows no such visit"));
             continue;
         };
         let mut found = sessions
@@ -100,13 +102,17 @@ pub fn judge(
     for session in sessions {
         let peer = (session.peer.ip, session.peer.port).into();
         if !truth.connections.contains_key(&peer) {
-            judgement.faults.push(format!("{peer} never crossed the wire"));
+            judgement
+                .faults
+                .push(format!("{peer} never crossed the wire"));
         }
     }
     for visit in visits {
         if truth.all_from(visit.address).next().is_none() {
             let Visit { address, what, .. } = visit;
-            judgement.faults.push(format!("{address} ({what}) never connected"));
+            judgement
+                .faults
+                .push(format!("{address} ({what}) never connected"));
         }
     }
     judgement
@@ -178,9 +184,7 @@ fn beside(said: Option<Flow>, truth: Flow) -> String {
     let Some(said) = said else {
         return format!("is unknown instead of {truth:?};");
     };
-    let difference = |said: u64, truth: u64| {
-        i128::from(said) - i128::from(truth)
-    };
+    let difference = |said: u64, truth: u64| i128::from(said) - i128::from(truth);
     format!(
         "in {} ({:+}), out {} ({:+});",
         said.inbound,

@@ -43,15 +43,16 @@ impl Keeper {
             .expect("unshare (util-linux) can be started");
         let output = child.stdout.take().expect("the output is a pipe");
         let mut said = String::new();
-        let ready = BufReader::new(output).lines().map_while(Result::ok).any(|line| {
-            said.push_str(&line);
-            said.push('\n');
-            line == "ready"
-        });
+        let ready = BufReader::new(output)
+            .lines()
+            .map_while(Result::ok)
+            .any(|line| {
+                said.push_str(&line);
+                said.push('\n');
+                line == "ready"
+            });
         assert!(ready, "the namespaces could not be made:\n{said}");
-        let leader = *children_of(child.id())
-            .first()
-            .expect("unshare has forked");
+        let leader = *children_of(child.id()).first().expect("unshare has forked");
         Self { child, leader }
     }
 
@@ -154,7 +155,10 @@ impl Drop for Keeper {
 
 fn environment() -> [(&'static str, &'static str); 4] {
     [
-        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+        (
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        ),
         ("HOME", "/root"),
         ("LANG", "C.UTF-8"),
         ("TERM", "dumb"),

@@ -291,7 +291,9 @@ mod tests {
 
     #[test]
     fn selective_blocks_are_found_behind_other_options() {
-        assert!(has_selective_blocks(&[1, 1, 8, 10, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 5, 10]));
+        assert!(has_selective_blocks(&[
+            1, 1, 8, 10, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 5, 10
+        ]));
         assert!(!has_selective_blocks(&[2, 4, 5, 180, 4, 2, 0, 5]));
     }
 }

@@ -32,7 +32,9 @@ pub(crate) fn lay(server: &Keeper, client: &Keeper) {
     // The peer's namespace is named by a pid of ours, so this enters only the network.
     let added = Command::new("nsenter")
         .args(["--target", &server.leader().to_string(), "--net", "--"])
-        .args(["ip", "link", "add", "eth0", "type", "veth", "peer", "name", "wire"])
+        .args([
+            "ip", "link", "add", "eth0", "type", "veth", "peer", "name", "wire",
+        ])
         .args(["netns", &client.leader().to_string()])
         .status()
         .expect("nsenter can be started");

@@ -44,7 +44,9 @@ fn an_old_session_is_billed_whole(log: Log, forget: impl FnOnce(&Machine)) {
         .into_iter()
         .collect();
     wait_for("the first half", Duration::from_secs(20), || {
-        let done = machine.server().shell("ls /home/*/half 2>/dev/null | wc -l");
+        let done = machine
+            .server()
+            .shell("ls /home/*/half 2>/dev/null | wc -l");
         (done.trim() == users.len().to_string()).then_some(())
     });
     forget(&machine);
@@ -59,6 +61,9 @@ fn an_old_session_is_billed_whole(log: Log, forget: impl FnOnce(&Machine)) {
         });
         (known.count() == users.len()).then_some(())
     });
-    let visits: Vec<_> = open.into_iter().map(system_tests::OpenVisit::finish).collect();
+    let visits: Vec<_> = open
+        .into_iter()
+        .map(system_tests::OpenVisit::finish)
+        .collect();
     must_agree(&machine, capture, daemon, &visits, Tolerance::Exact);
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use system_tests::{
-    Family, Log, Machine, Tolerance, Visit, must_agree, stands, standard_users, wait_for,
+    Family, Log, Machine, Tolerance, Visit, must_agree, standard_users, stands, wait_for,
 };
 
 /// What the server's little service on port 8000 sends to whoever connects.
@@ -82,12 +82,7 @@ fn tunnels(machine: &Machine, family: Family) -> Vec<Visit> {
 
     let bare = visit("alice").open(&["-N"], None);
     std::thread::sleep(Duration::from_millis(500));
-    vec![
-        remote.close(),
-        local.close(),
-        dynamic.close(),
-        bare.close(),
-    ]
+    vec![remote.close(), local.close(), dynamic.close(), bare.close()]
 }
 
 /// One connection, many sessions: it is one line of the bill.

@@ -12,7 +12,11 @@ fn a_machine_takes_logins_of_every_user_and_the_capture_sees_them() {
         let machine = Machine::builder().log(log).ports(&[22, 2222]).start();
         let capture = machine.capture();
         for (index, user) in system_tests::standard_users().iter().enumerate() {
-            let family = if index % 2 == 0 { Family::V4 } else { Family::V6 };
+            let family = if index % 2 == 0 {
+                Family::V4
+            } else {
+                Family::V6
+            };
             let visit = machine.client().visit(&user.name).over(family);
             let (visit, name) = visit.port(2222).told("id -un; echo $SSH_CONNECTION");
             assert!(name.starts_with(&user.name), "{name}");
@@ -20,7 +24,10 @@ fn a_machine_takes_logins_of_every_user_and_the_capture_sees_them() {
         }
         machine.wait_until_quiet();
         let truth = capture.finish();
-        assert_eq!(truth.connections.len(), system_tests::standard_users().len());
+        assert_eq!(
+            truth.connections.len(),
+            system_tests::standard_users().len()
+        );
         let written = match log {
             Log::Journald => machine.server().run("journalctl", &["-o", "cat"]),
             _ => machine.server().run("cat", &["/var/log/auth.log"]),
@@ -39,11 +46,20 @@ fn the_capture_counts_what_was_sent() {
     let client = machine.client();
     for family in [Family::V4, Family::V6] {
         let capture = machine.capture();
-        let up = client.visit("alice").over(family).send(1_000_000, "cat >/dev/null");
-        let down = client.visit("bob").over(family).run("head -c 1000000 /dev/zero");
+        let up = client
+            .visit("alice")
+            .over(family)
+            .send(1_000_000, "cat >/dev/null");
+        let down = client
+            .visit("bob")
+            .over(family)
+            .run("head -c 1000000 /dev/zero");
         let scp = client.visit("carol").over(family).scp_up(1_000_000);
         let scp_down = client.visit("carol").over(family).scp_down("/tmp/up-2003");
-        let sftp = client.visit("carol").over(family).sftp("get /tmp/up-2003 /dev/null\n");
+        let sftp = client
+            .visit("carol")
+            .over(family)
+            .sftp("get /tmp/up-2003 /dev/null\n");
         machine.wait_until_quiet();
         let truth = capture.finish();
         let around = 1_000_000..1_030_000;
@@ -67,7 +83,10 @@ fn the_router_loses_what_it_is_told_to() {
     let machine = Machine::builder().start();
     machine.lose(system_tests::Loss(2));
     let capture = machine.capture();
-    let visit = machine.client().visit("alice").run("head -c 5000000 /dev/zero");
+    let visit = machine
+        .client()
+        .visit("alice")
+        .run("head -c 5000000 /dev/zero");
     machine.wait_until_quiet();
     let truth = capture.finish();
     let connection = truth.from(visit.address);

@@ -29,10 +29,16 @@ fn a_session_outlives_its_daemon(log: Log, end: impl Fn(Daemon)) {
         let half = machine.server().output("test", &["-e", "/home/2001/half"]);
         half.status.success().then_some(())
     });
-    let early = machine.client().visit("bob").run("head -c 100000 /dev/zero");
+    let early = machine
+        .client()
+        .visit("bob")
+        .run("head -c 100000 /dev/zero");
     end(daemon);
     let daemon = machine.daemon();
-    let late = machine.client().visit("carol").run("head -c 100000 /dev/zero");
+    let late = machine
+        .client()
+        .visit("carol")
+        .run("head -c 100000 /dev/zero");
     let visits = [early, late, alice.finish()];
     must_agree(&machine, capture, daemon, &visits, Tolerance::Exact);
 }
