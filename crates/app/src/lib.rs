@@ -8,11 +8,13 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod error;
 pub mod kernel;
 pub mod render;
 pub mod source;
 pub mod store;
+pub mod telemetry;
 
 use std::process::ExitCode;
 

@@ -1,1 +1,376 @@
 //! From the kernel's raw figures to readings.
+//!
+//! A [`TcpSample`] is what `tcp_info` said, field by field, with what an older
+//! kernel left out as `None`. [`TcpSample::reading`] is the only place that
+//! knows how those figures become bytes on the wire and bytes of payload.
+//!
+//! Sources: `struct tcp_info` in include/uapi/linux/tcp.h for the fields,
+//! `tcp_synack_options` and `tcp_syn_options` in net/ipv4/tcp_output.c for the
+//! handshake's sizes.
+
+use crate::{
+    counter::Reading,
+    identity::{Endpoint, SocketCookie},
+    units::{Flow, Traffic},
+};
+
+/// A connection's socket as the kernel showed it, alive or at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Socket {
+    /// The socket's identity within this boot.
+    pub cookie: SocketCookie,
+    /// sshd's end.
+    pub local: Endpoint,
+    /// The client's end.
+    pub peer: Endpoint,
+    /// The socket's inode, by which a process's descriptors name it; `None` at
+    /// a connection's end, when the kernel no longer tells.
+    pub inode: Option<u32>,
+    /// Its counters.
+    pub sample: TcpSample,
+}
+
+/// The header sizes a connection's segments carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IpVersion {
+    /// 20 bytes of IP header; also for v4-mapped sockets.
+    V4,
+    /// 40 bytes of IP header.
+    V6,
+}
+
+impl IpVersion {
+    /// The version packets to this (unmapped) peer travel by.
+    #[must_use]
+    pub fn of(peer: Endpoint) -> Self {
+        if peer.ip().is_ipv4() {
+            Self::V4
+        } else {
+            Self::V6
+        }
+    }
+
+    fn header_bytes(self) -> u64 {
+        match self {
+            Self::V4 => 20,
+            Self::V6 => 40,
+        }
+    }
+}
+
+/// `tcp_info`, as raw as it is useful. `None`: this kernel does not tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TcpSample {
+    /// `tcpi_state`: one of the TCP states of include/net/tcp_states.h.
+    pub state: u8,
+    /// What the kernel kept of the connection when its socket was destroyed.
+    pub remains: Remains,
+    /// `tcpi_options`: what both ends agreed on in the handshake.
+    pub options: u8,
+    /// Bytes the peer acknowledged; on the accepting side it counts our FIN,
+    /// but not our SYN-ACK.
+    pub bytes_acked: Option<u64>,
+    /// Bytes received in order; counts the peer's FIN.
+    pub bytes_received: Option<u64>,
+    /// Segments sent, retransmissions and bare acknowledgements included.
+    pub segments_out: Option<u32>,
+    /// Segments received, the SYN included.
+    pub segments_in: Option<u32>,
+    /// Data bytes sent, retransmissions included.
+    pub bytes_sent: Option<u64>,
+    /// Data bytes retransmitted.
+    pub bytes_retransmitted: Option<u64>,
+}
+
+/// What stands in for a connection whose socket was destroyed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Remains {
+    /// Nothing: the peer closed first, or reset.
+    #[default]
+    Nothing,
+    /// A small stand-in that still waits for the peer's FIN (`FIN_WAIT2`): we
+    /// closed first, and what comes now no socket counts.
+    AwaitsFin,
+    /// A stand-in that has the peer's FIN (`TIME_WAIT`).
+    HasFin,
+}
+
+const TIMESTAMPS: u8 = 1;
+const SACK: u8 = 2;
+const WINDOW_SCALING: u8 = 4;
+
+/// The TCP states in which the peer's FIN has been received
+/// (include/net/tcp_states.h).
+const CLOSE_WAIT: u8 = 8;
+const LAST_ACK: u8 = 9;
+const CLOSING: u8 = 11;
+/// The state a socket is destroyed in.
+const CLOSE: u8 = 7;
+
+impl TcpSample {
+    /// Reads `struct tcp_info` of any length.
+    #[must_use]
+    pub fn from_tcp_info(bytes: &[u8]) -> Self {
+        Self {
+            state: bytes.first().copied().unwrap_or_default(),
+            remains: Remains::Nothing,
+            options: bytes.get(5).copied().unwrap_or_default(),
+            bytes_acked: u64_at(bytes, 120),
+            bytes_received: u64_at(bytes, 128),
+            segments_out: u32_at(bytes, 136),
+            segments_in: u32_at(bytes, 140),
+            bytes_sent: u64_at(bytes, 200),
+            bytes_retransmitted: u64_at(bytes, 208),
+        }
+    }
+
+    /// The connection's cumulative reading, given the one before it on the same
+    /// socket (`Reading::default()` for the first).
+    ///
+    /// The earlier reading serves two ends: the kernel's segment counters are
+    /// 32 bits wide and wrap after some 6 TB, and a FIN that is not certain is
+    /// never subtracted from bytes that were already read.
+    #[must_use]
+    pub fn reading(&self, version: IpVersion, earlier: Reading) -> Reading {
+        let payload = self.payload().map(|flow| at_least(flow, earlier.0.payload));
+        let wire = payload.and_then(|payload| self.wire(version, payload, earlier.0.wire));
+        Reading(Traffic { wire, payload })
+    }
+
+    fn payload(&self) -> Option<Flow> {
+        let inbound = self
+            .bytes_received?
+            .saturating_sub(u64::from(self.peer_finished()));
+        let outbound = match (self.bytes_sent, self.bytes_retransmitted) {
+            (Some(sent), Some(again)) => sent.saturating_sub(again),
+            // Before Linux 4.19: what was acknowledged, less our FIN, which
+            // counts only at the very end.
+            _ => self
+                .bytes_acked?
+                .saturating_sub(u64::from(self.state == CLOSE)),
+        };
+        Some(Flow { inbound, outbound })
+    }
+
+    /// Whether `bytes_received` counts the peer's FIN.
+    fn peer_finished(&self) -> bool {
+        match self.state {
+            CLOSE_WAIT | LAST_ACK | CLOSING => true,
+            CLOSE => self.own_fin_acknowledged() && self.remains != Remains::AwaitsFin,
+            _ => false,
+        }
+    }
+
+    /// Whether the end was an orderly one. In a reset the peer acknowledges no
+    /// FIN of ours, and sent none itself.
+    fn own_fin_acknowledged(&self) -> bool {
+        let (Some(sent), Some(again)) = (self.bytes_sent, self.bytes_retransmitted) else {
+            return true;
+        };
+        self.bytes_acked
+            .is_none_or(|acked| acked > sent.saturating_sub(again))
+    }
+
+    fn wire(&self, version: IpVersion, payload: Flow, earlier: Option<Flow>) -> Option<Flow> {
+        let header = version.header_bytes() + 20 + if self.has(TIMESTAMPS) { 12 } else { 0 };
+        let handshake = version.header_bytes() + 20 + self.handshake_options_bytes();
+        let wrap = header << 32;
+        // Our SYN-ACK is in no counter; the peer's SYN is one of its segments,
+        // only longer than the others.
+        let outbound = self.bytes_sent? + u64::from(self.segments_out?) * header + handshake;
+        let inbound =
+            payload.inbound + u64::from(self.segments_in?) * header + (handshake - header);
+        let earlier = earlier.unwrap_or_default();
+        Some(Flow {
+            inbound: unwrapped(inbound, earlier.inbound, wrap),
+            outbound: unwrapped(outbound, earlier.outbound, wrap),
+        })
+    }
+
+    /// The TCP options of a SYN and SYN-ACK that agree on what was agreed on:
+    /// MSS always, the others padded to four bytes each.
+    fn handshake_options_bytes(&self) -> u64 {
+        let timestamps = if self.has(TIMESTAMPS) { 12 } else { 0 };
+        let window_scaling = if self.has(WINDOW_SCALING) { 4 } else { 0 };
+        // With timestamps, "SACK permitted" fits into their padding.
+        let sack = if self.has(SACK) && !self.has(TIMESTAMPS) {
+            4
+        } else {
+            0
+        };
+        4 + timestamps + window_scaling + sack
+    }
+
+    fn has(&self, option: u8) -> bool {
+        self.options & option != 0
+    }
+}
+
+/// Adds as many whole wraps as make `now` no less than `earlier`.
+fn unwrapped(now: u64, earlier: u64, wrap: u64) -> u64 {
+    now.saturating_add(
+        earlier
+            .saturating_sub(now)
+            .div_ceil(wrap)
+            .saturating_mul(wrap),
+    )
+}
+
+fn at_least(flow: Flow, earlier: Option<Flow>) -> Flow {
+    let earlier = earlier.unwrap_or_default();
+    Flow {
+        inbound: flow.inbound.max(earlier.inbound),
+        outbound: flow.outbound.max(earlier.outbound),
+    }
+}
+
+fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(
+        bytes.get(offset..offset + 4)?.try_into().ok()?,
+    ))
+}
+
+fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
+    Some(u64::from_ne_bytes(
+        bytes.get(offset..offset + 8)?.try_into().ok()?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ALL_OPTIONS: u8 = TIMESTAMPS | SACK | WINDOW_SCALING;
+
+    fn sample(state: u8, options: u8) -> TcpSample {
+        TcpSample {
+            state,
+            options,
+            bytes_acked: Some(5001),
+            bytes_received: Some(3001),
+            segments_out: Some(20),
+            segments_in: Some(30),
+            bytes_sent: Some(5100),
+            bytes_retransmitted: Some(100),
+            ..TcpSample::default()
+        }
+    }
+
+    fn flow(inbound: u64, outbound: u64) -> Option<Flow> {
+        Some(Flow { inbound, outbound })
+    }
+
+    #[test]
+    fn an_orderly_end_counts_neither_fin_as_payload() {
+        let reading = sample(CLOSE, ALL_OPTIONS).reading(IpVersion::V4, Reading::default());
+        assert_eq!(reading.0.payload, flow(3000, 5000));
+        assert_eq!(
+            reading.0.wire,
+            flow(3000 + 30 * 52 + 8, 5100 + 20 * 52 + 60)
+        );
+    }
+
+    #[test]
+    fn a_reset_and_an_awaited_fin_leave_the_received_bytes_as_they_are() {
+        let reset = TcpSample {
+            bytes_acked: Some(4000),
+            ..sample(CLOSE, ALL_OPTIONS)
+        };
+        let awaited = TcpSample {
+            remains: Remains::AwaitsFin,
+            ..sample(CLOSE, ALL_OPTIONS)
+        };
+        for ended in [reset, awaited] {
+            let reading = ended.reading(IpVersion::V4, Reading::default());
+            assert_eq!(reading.0.payload, flow(3001, 5000));
+        }
+    }
+
+    #[test]
+    fn bytes_read_while_the_stream_was_open_are_never_taken_back_for_a_fin() {
+        let live = sample(1, ALL_OPTIONS).reading(IpVersion::V4, Reading::default());
+        let ended = sample(CLOSE, ALL_OPTIONS).reading(IpVersion::V4, live);
+        assert_eq!(ended.0.payload, flow(3001, 5000));
+    }
+
+    /// SYN and SYN-ACK sizes seen in captures for every set of options.
+    #[test]
+    fn the_handshake_is_as_long_as_its_options() {
+        for (options, syn_ack, syn_extra) in [
+            (7, 60, 8),
+            (6, 52, 12),
+            (5, 60, 8),
+            (3, 56, 4),
+            (4, 48, 8),
+            (2, 48, 8),
+            (1, 56, 4),
+            (0, 44, 4),
+        ] {
+            let nothing = TcpSample {
+                options,
+                bytes_acked: Some(0),
+                bytes_received: Some(0),
+                segments_out: Some(0),
+                segments_in: Some(0),
+                bytes_sent: Some(0),
+                bytes_retransmitted: Some(0),
+                ..TcpSample::default()
+            };
+            let v4 = nothing.reading(IpVersion::V4, Reading::default());
+            let v6 = nothing.reading(IpVersion::V6, Reading::default());
+            assert_eq!(v4.0.wire, flow(syn_extra, syn_ack), "options {options}");
+            assert_eq!(
+                v6.0.wire,
+                flow(syn_extra, syn_ack + 20),
+                "options {options}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_old_kernel_s_short_tcp_info_is_unknown_not_zero() {
+        let until_bytes_received = vec![0; 136];
+        let old = TcpSample::from_tcp_info(&until_bytes_received);
+        let reading = old.reading(IpVersion::V4, Reading::default());
+        assert_eq!(
+            reading.0,
+            Traffic {
+                wire: None,
+                payload: flow(0, 0)
+            }
+        );
+        let ancient = TcpSample::from_tcp_info(&until_bytes_received[..104]);
+        assert_eq!(
+            ancient.reading(IpVersion::V4, Reading::default()).0,
+            Traffic::default()
+        );
+    }
+
+    proptest! {
+        /// Whatever a socket's counters do, wrapping included, its readings
+        /// never fall, so that no session is ever counted twice.
+        #[test]
+        fn readings_of_one_socket_never_fall(
+            steps in proptest::collection::vec((0_u32..2_000_000_000, 0_u64..1 << 40, any::<bool>()), 1..20),
+        ) {
+            let mut raw = sample(1, ALL_OPTIONS);
+            let mut earlier = Reading::default();
+            for (segments, bytes, over) in steps {
+                raw.segments_in = raw.segments_in.map(|it| it.wrapping_add(segments));
+                raw.segments_out = raw.segments_out.map(|it| it.wrapping_add(segments));
+                raw.bytes_received = raw.bytes_received.map(|it| it + bytes);
+                raw.bytes_sent = raw.bytes_sent.map(|it| it + bytes);
+                raw.state = if over { CLOSE } else { 1 };
+                let reading = raw.reading(IpVersion::V6, earlier);
+                prop_assert!(matches!(reading.step_from(earlier), crate::counter::Step::Advanced(_)));
+                let wire = reading.0.wire.unwrap_or_default();
+                let before = earlier.0.wire.unwrap_or_default();
+                let added = u64::from(segments) * 72 + bytes;
+                prop_assert!(wire.inbound - before.inbound <= added + 3001 + 30 * 72 + 8);
+                earlier = reading;
+            }
+        }
+    }
+}

@@ -1,7 +1,18 @@
-//! `sshmeter doctor`.
+//! `sshmeter doctor`: checks this machine, a line a check.
 
-use crate::{cli::Arguments, error::Outcome};
+use crate::{
+    cli::Arguments,
+    config::Config,
+    doctor::{self, Verdict},
+    error::{Failure, Outcome},
+};
 
-pub(super) fn run(_arguments: &Arguments) -> Outcome {
+pub(super) fn run(arguments: &Arguments) -> Outcome {
+    let config = Config::load(arguments)?;
+    let findings = doctor::examine(&config);
+    anstream::print!("{}", doctor::text(&findings));
+    if findings.iter().any(|finding| finding.verdict == Verdict::Fail) {
+        return Err(Failure::told());
+    }
     Ok(())
 }

@@ -13,6 +13,7 @@ mod parse;
 mod report;
 mod run;
 mod sessions;
+mod view;
 
 /// Does what the command line asks for.
 ///

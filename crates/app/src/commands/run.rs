@@ -1,7 +1,73 @@
-//! `sshmeter run`.
+//! `sshmeter run`: the daemon, in the foreground.
 
-use crate::{cli::Arguments, error::Outcome};
+use std::io::IsTerminal as _;
 
-pub(super) fn run(_arguments: &Arguments) -> Outcome {
-    Ok(())
+use anyhow::Context as _;
+
+use crate::{
+    cli::Arguments,
+    config::Config,
+    daemon::{self, Opening},
+    error::{Failure, Outcome},
+    telemetry,
+};
+
+pub(super) fn run(arguments: &Arguments) -> Outcome {
+    telemetry::start();
+    let config = Config::load(arguments)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no runtime can be had")?;
+    runtime.block_on(async {
+        let (daemon, opening) = daemon::open(config.clone())?;
+        announce(&config, &opening);
+        daemon.run(|| reread(arguments)).await.map_err(Failure::from)
+    })
+}
+
+/// The config as it is now; a mistake in it is told, and changes nothing.
+fn reread(arguments: &Arguments) -> Option<Config> {
+    match Config::load(arguments) {
+        Ok(config) => Some(config),
+        Err(failure) => {
+            let _code = failure.report();
+            None
+        }
+    }
+}
+
+/// Says what is followed, what counts and where it is written: as a few lines
+/// for a person, as one for a log.
+fn announce(config: &Config, opening: &Opening) {
+    let ports = format!("{} ({})", daemon::port_list(&opening.ports), opening.ports_why);
+    let interval = config.meter.interval.as_secs();
+    let ledger = config.ledger.path.display();
+    if !std::io::stderr().is_terminal() {
+        tracing::info!(
+            "log: {}; sshd: {ports}; meter: sockdiag, every {interval} s; ledger: {ledger} \
+             (days of {}); open connections: {}",
+            opening.log,
+            opening.zone,
+            opening.open,
+        );
+        return;
+    }
+    anstream::eprintln!(
+        "sshmeter {version} is counting; Ctrl-C stops it\n\
+         \x20 log     {log}\n\
+         \x20 sshd    {ports}\n\
+         \x20 meter   the kernel's socket counters, every {interval} s and at each minute's end\n\
+         \x20 ledger  {ledger} (days of {zone})\n\
+         \x20 open    {open}\n\
+         See what was counted, from another terminal: sshmeter report",
+        version = env!("CARGO_PKG_VERSION"),
+        log = opening.log,
+        zone = opening.zone,
+        open = match opening.open {
+            0 => "no connection yet".to_owned(),
+            1 => "1 connection already, counted from its first byte".to_owned(),
+            many => format!("{many} connections already, counted from their first byte"),
+        },
+    );
 }

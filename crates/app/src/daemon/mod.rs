@@ -1,1 +1,352 @@
 //! The loop that drives sources, sessions, meter and ledger.
+//!
+//! Everything that can happen is one [`Happening`]; [`Daemon::next`] waits for
+//! it and [`Daemon::handle`] acts on it. The decisions are the core's
+//! (`session::Table`); this folder only carries: lines and sockets in, batches
+//! out.
+
+mod clock;
+mod hearing;
+mod opening;
+mod recorder;
+mod refusals;
+mod service;
+mod survey;
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use sshmeter_core::{ledger::Checkpoint, session::Table};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+};
+use tracing::{debug, info, warn};
+
+use self::{
+    clock::{Clock, Due, Schedule},
+    recorder::{Outcome, Recorder},
+    refusals::Refusals,
+    survey::{Findings, Questions, Survey},
+};
+use crate::{
+    config::Config,
+    kernel::sockdiag::SocketMeter,
+    source::{self, Choice, Delivery},
+};
+
+pub use opening::{Opening, open};
+
+/// After news, how long until it is written: long enough for a burst to share
+/// one commit, short enough that a crash loses little of what only we know.
+const COMMIT_DELAY: Duration = Duration::from_secs(1);
+/// After a login whose connection is not known yet, how long until we look.
+const LOOK_DELAY: Duration = Duration::from_millis(200);
+/// After a failed commit or a broken source, how long until the next try.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
+/// How many deliveries of lines may wait before the source does.
+const DELIVERIES: usize = 16;
+/// How long an orderly stop waits for the ledger.
+const STOP_PATIENCE: Duration = Duration::from_secs(20);
+
+/// The running daemon.
+pub struct Daemon {
+    config: Config,
+    clock: Clock,
+    schedule: Schedule,
+    table: Table,
+    meter: SocketMeter,
+    survey: Survey,
+    recorder: Recorder,
+    refusals: Refusals,
+    source: Choice,
+    log: mpsc::Receiver<Delivery>,
+    /// The log is not followed until it is tried again.
+    source_is_down: bool,
+    /// The last failure to write, as it was told; `None` while all is well.
+    trouble: Option<String>,
+    signals: Signals,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// All that can happen to a daemon.
+enum Happening {
+    /// The log has something to say.
+    Log(Delivery),
+    /// The task that follows the log is gone.
+    LogEnded,
+    /// Connections ended.
+    Endings,
+    /// It is time for something.
+    Due(Due),
+    /// The ledger answered.
+    Written(Outcome),
+    /// A survey of ports and owners is done.
+    Surveyed(Findings),
+    /// SIGHUP.
+    Reload,
+    /// SIGTERM or SIGINT.
+    Stop,
+}
+
+impl Daemon {
+    /// Counts until it is told to stop; then takes a last reading and writes it.
+    ///
+    /// # Errors
+    /// Where the kernel can no longer be read, or the last figures could not be
+    /// written.
+    pub async fn run(mut self, reload: impl Fn() -> Option<Config>) -> Result<()> {
+        service::ready();
+        loop {
+            match self.next().await? {
+                Happening::Stop => return self.stop().await,
+                Happening::Reload => self.reload(&reload),
+                happening => self.handle(happening)?,
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Result<Happening> {
+        let happening = tokio::select! {
+            biased;
+            _ = self.signals.terminate.recv() => Happening::Stop,
+            _ = self.signals.interrupt.recv() => Happening::Stop,
+            _ = self.signals.hangup.recv() => Happening::Reload,
+            outcome = self.recorder.outcome() => Happening::Written(outcome?),
+            ready = self.meter.ended() => { ready?; Happening::Endings }
+            due = self.schedule.next() => Happening::Due(due),
+            findings = self.survey.findings() => Happening::Surveyed(findings?),
+            delivery = self.log.recv(), if !self.source_is_down => {
+                delivery.map_or(Happening::LogEnded, Happening::Log)
+            }
+        };
+        Ok(happening)
+    }
+
+    fn handle(&mut self, happening: Happening) -> Result<()> {
+        match happening {
+            Happening::Log(delivery) => self.hear(delivery),
+            Happening::LogEnded => self.source_failed(),
+            Happening::Endings => self.take_endings()?,
+            Happening::Due(Due::Sample) => self.sample()?,
+            Happening::Due(Due::Commit) => self.commit(),
+            Happening::Due(Due::Source) => self.follow(self.table.heard_to().cloned()),
+            Happening::Written(outcome) => self.written(outcome),
+            Happening::Surveyed(findings) => self.surveyed(findings)?,
+            Happening::Reload | Happening::Stop => {}
+        }
+        if self.table.has_news() {
+            self.schedule.commit_within(COMMIT_DELAY);
+        }
+        self.refusals.tell(self.table.take_refusals());
+        Ok(())
+    }
+
+    /// Ends before the dump belong to the minute that ends with it.
+    fn sample(&mut self) -> Result<()> {
+        self.take_endings()?;
+        let sockets = self.meter.connections()?;
+        let now = self.clock.now();
+        debug!(connections = sockets.len(), "sample");
+        self.table.dump(&sockets, now);
+        let minute_ended = self.schedule.sampled(self.config.meter.interval, now);
+        if minute_ended {
+            self.minute_ended();
+        } else if self.table.awaited().next().is_some() {
+            self.look_around();
+        }
+        if self.table.has_news() {
+            self.commit();
+        }
+        service::alive();
+        Ok(())
+    }
+
+    /// What is done once a minute, beside counting.
+    fn minute_ended(&mut self) {
+        self.refusals.tell_rest();
+        self.look_around();
+        // A checkpoint that moved without news is written now and then.
+        self.commit();
+        if self.schedule.retention_is_due() {
+            self.retain();
+        }
+    }
+
+    /// Old rows go a piece at a time, so that commits come in between.
+    fn retain(&mut self) {
+        let now = self.clock.now().wall;
+        self.recorder.retain(now, self.config.ledger.retention);
+    }
+
+    fn take_endings(&mut self) -> Result<()> {
+        let endings = self.meter.endings()?;
+        let now = self.clock.now();
+        for socket in &endings.sockets {
+            self.table.ended(socket, now);
+        }
+        if endings.overrun {
+            warn!(
+                "the kernel announced more ends of connections than its queue holds; \
+                 those missed are counted at their last reading"
+            );
+            self.schedule.sample_within(LOOK_DELAY);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) {
+        if self.schedule.commits_are_held() {
+            return;
+        }
+        if let Some(batch) = self.table.take_batch() {
+            self.recorder.commit(batch);
+        }
+    }
+
+    fn written(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Committed(Ok(())) => {
+                self.table.committed();
+                if self.trouble.take().is_some() {
+                    info!("the ledger can be written again; nothing was lost");
+                }
+            }
+            Outcome::Committed(Err(error)) => {
+                self.table.failed();
+                self.schedule.hold_commits(RETRY_DELAY);
+                let words = format!("{error:#}");
+                if self.trouble.as_ref() != Some(&words) {
+                    warn!("{words}; figures are kept in memory until it can");
+                }
+                self.trouble = Some(words);
+            }
+            Outcome::Retained(Ok(more)) => {
+                if more {
+                    self.retain();
+                }
+            }
+            Outcome::Retained(Err(error)) => {
+                warn!("old rows could not be deleted, later again: {error:#}");
+            }
+        }
+    }
+
+    /// Looks for ports that sshd serves by now, and for the owners of those
+    /// whom the log has not named.
+    fn look_around(&mut self) {
+        let awaited = self.table.awaited().collect();
+        let owners = self.table.nameless().next().is_some();
+        self.survey.begin(Questions { awaited, owners });
+    }
+
+    fn surveyed(&mut self, findings: Findings) -> Result<()> {
+        for owner in &findings.owners {
+            self.table.adopt(owner);
+        }
+        let found = match findings.ports {
+            Ok(found) => found,
+            Err(error) => {
+                warn!("sshd's ports could not be looked for: {error:#}");
+                return Ok(());
+            }
+        };
+        let new = self.survey.know(found.all());
+        if !new.is_empty() {
+            info!("sshd serves {} too", port_list(&new));
+            self.meter.watch(&self.survey.watched())?;
+            self.schedule.sample_within(Duration::ZERO);
+        }
+        Ok(())
+    }
+
+    fn source_failed(&mut self) {
+        warn!("following the log stopped; trying again in {} s", RETRY_DELAY.as_secs());
+        self.source_is_down = true;
+        self.schedule.follow_within(RETRY_DELAY);
+    }
+
+    /// Follows the log from a place; the task ends when its listener does.
+    fn follow(&mut self, from: Option<Checkpoint>) {
+        let (sender, log) = mpsc::channel(DELIVERIES);
+        tokio::spawn(source::follow(self.source.clone(), from, sender));
+        self.log = log;
+        self.source_is_down = false;
+    }
+
+    fn reload(&mut self, read: impl Fn() -> Option<Config>) {
+        let Some(config) = read() else {
+            warn!("the config has a mistake; the running one stays");
+            return;
+        };
+        if config.source != self.config.source
+            || config.ledger.path != self.config.ledger.path
+            || config.ledger.timezone != self.config.ledger.timezone
+        {
+            warn!("source, ledger.path and ledger.timezone change with the next start");
+        }
+        self.survey.configure(config.meter.ports.as_deref());
+        if let Err(error) = self.meter.watch(&self.survey.watched()) {
+            warn!("{error:#}");
+        }
+        self.config = Config { source: self.config.source.clone(), ..config };
+        self.schedule.sample_within(Duration::ZERO);
+        info!("config read again");
+    }
+
+    async fn stop(mut self) -> Result<()> {
+        service::stopping();
+        while let Ok(delivery) = self.log.try_recv() {
+            self.hear(delivery);
+        }
+        self.take_endings()?;
+        let sockets = self.meter.connections()?;
+        self.table.dump(&sockets, self.clock.now());
+        self.take_endings()?;
+        let written = tokio::time::timeout(STOP_PATIENCE, self.write_all()).await;
+        written.context("the ledger did not take the last figures in time")?
+    }
+
+    /// Writes until nothing waits; a failure is final.
+    async fn write_all(&mut self) -> Result<()> {
+        loop {
+            if let Some(batch) = self.table.take_batch() {
+                self.recorder.commit(batch);
+            } else if !self.recorder.is_busy() {
+                return Ok(());
+            }
+            match self.recorder.outcome().await? {
+                Outcome::Committed(Err(error)) => {
+                    return Err(error).context(
+                        "the last figures could not be written; the next start reads from the \
+                         kernel what is still connected by then",
+                    );
+                }
+                outcome => self.written(outcome),
+            }
+        }
+    }
+}
+
+/// `port 22` or `ports 22, 2222`.
+#[must_use]
+pub fn port_list(ports: &[u16]) -> String {
+    let word = if ports.len() == 1 { "port" } else { "ports" };
+    let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+    format!("{word} {}", ports.join(", "))
+}

@@ -1,1 +1,30 @@
 //! The ledger's file: SQLite, one writer, many readers.
+//!
+//! A [`Writer`] commits whole batches and nothing less; a [`Reader`] sees the
+//! last commit, never waits for the writer and never makes it wait. Both speak
+//! the core's types: no other module knows a table's name.
+
+mod amounts;
+mod check;
+mod commit;
+mod error;
+mod lock;
+mod move_account;
+mod reader;
+mod retain;
+mod schema;
+mod sessions;
+mod writer;
+mod zone;
+
+pub use check::{Check, check};
+pub use error::StoreError;
+pub use reader::Reader;
+pub use retain::Retained;
+pub use sessions::{ListedSession, SessionList, SessionQuery};
+pub use writer::{SavedState, Writer};
+
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;

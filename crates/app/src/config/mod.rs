@@ -1,12 +1,26 @@
 //! The config as understood: TOML, kebab-case, unknown keys refused.
+//!
+//! `parse` reads it, `fault` shows where it is wrong, `show` writes it out.
+
+mod duration;
+mod fault;
+mod parse;
+mod show;
 
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    fs, io,
+    path::{self, Path, PathBuf},
     time::Duration,
 };
 
-use crate::{cli::Arguments, error::Outcome};
+use anyhow::{Error, anyhow};
+
+use self::fault::Fault;
+use crate::{
+    cli::{Arguments, DEFAULT_CONFIG},
+    error::{Failure, Outcome},
+};
 
 /// The whole config. `Config::default()` is what a missing file means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +40,8 @@ pub struct Config {
 pub struct SourceConfig {
     /// Which kind of log.
     pub kind: SourceKind,
-    /// The log file; `None` tries /var/log/auth.log, then /var/log/secure.
+    /// The log file; `None` (`"auto"`) tries /var/log/auth.log, then
+    /// /var/log/secure.
     pub path: Option<PathBuf>,
 }
 
@@ -89,8 +104,50 @@ impl Config {
     ///
     /// # Errors
     /// A usage failure that points at file, line and column.
-    pub fn load(_arguments: &Arguments) -> Outcome<Self> {
-        Ok(Self::default())
+    pub fn load(arguments: &Arguments) -> Outcome<Self> {
+        Self::load_with_origin(arguments).map(|(config, _)| config)
+    }
+
+    /// The same, and where it came from.
+    ///
+    /// # Errors
+    /// A usage failure that points at file, line and column.
+    pub fn load_with_origin(arguments: &Arguments) -> Outcome<(Self, Origin)> {
+        let (mut config, origin) = match &arguments.config {
+            Some(path) => (Self::read(path)?, Origin::File(path.clone())),
+            None => {
+                let path = Path::new(DEFAULT_CONFIG);
+                match fs::metadata(path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        (Self::default(), Origin::Defaults)
+                    }
+                    _ => (Self::read(path)?, Origin::File(path.to_owned())),
+                }
+            }
+        };
+        if let Some(ledger) = &arguments.ledger {
+            config.ledger.path = overriding(ledger)?;
+        }
+        Ok((config, origin))
+    }
+
+    fn read(path: &Path) -> Outcome<Self> {
+        let bytes = fs::read(path).map_err(|error| {
+            let missing = error.kind() == io::ErrorKind::NotFound;
+            let sentence = format!("the config {} cannot be read", path.display());
+            let failure = Failure::usage(Error::from(error).context(sentence));
+            if missing {
+                failure.hint("without --config the built-in defaults are used")
+            } else {
+                failure
+            }
+        })?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let place = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes());
+            Fault::new(place..place, "this is not UTF-8 text").into_failure(path, &text)
+        })?;
+        parse::parse(&text).map_err(|fault| fault.into_failure(path, &text))
     }
 
     /// The ledger's path.
@@ -98,6 +155,27 @@ impl Config {
     pub fn ledger_path(&self) -> &Path {
         &self.ledger.path
     }
+}
+
+/// `--ledger` may be relative to where the command is given; the config is not.
+fn overriding(ledger: &Path) -> Outcome<PathBuf> {
+    let path = path::absolute(ledger)
+        .map_err(|error| Failure::usage(Error::from(error).context("--ledger is no path")))?;
+    if path.to_str().is_none() {
+        return Err(Failure::usage(anyhow!(
+            "the path given with --ledger is not UTF-8 text"
+        )));
+    }
+    Ok(path)
+}
+
+/// Where a config came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A file.
+    File(PathBuf),
+    /// Nowhere: the default file is not there.
+    Defaults,
 }
 
 impl Default for Config {

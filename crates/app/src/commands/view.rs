@@ -1,0 +1,134 @@
+//! What `report` and `sessions` share: the terminal, the zone, the period, and
+//! the way out to stdout and stderr.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use anyhow::anyhow;
+use jiff::{Timestamp, tz::TimeZone};
+use sshmeter_core::time::{Period, PeriodError, Unit};
+
+use crate::{
+    cli::PeriodArguments,
+    error::{Failure, Outcome},
+    store::Reader,
+};
+
+/// How wide a table may be where nobody has a terminal.
+const PIPE_WIDTH: usize = 100;
+
+/// What stdout can show, and what this machine is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Screen {
+    pub(super) width: usize,
+    pub(super) unicode: bool,
+    pub(super) styled: bool,
+    pub(super) host: String,
+}
+
+impl Screen {
+    /// The screen this program writes to.
+    pub(super) fn of_stdout() -> Self {
+        let stdout = std::io::stdout();
+        let is_terminal = stdout.is_terminal();
+        let size = rustix::termios::tcgetwinsize(&stdout).ok();
+        let columns = size.map(|size| usize::from(size.ws_col));
+        Self {
+            width: columns
+                .filter(|columns| is_terminal && *columns > 0)
+                .unwrap_or(PIPE_WIDTH),
+            unicode: is_utf8_locale(|name| std::env::var(name).ok()),
+            // anstream takes the styles away where they are not wanted.
+            styled: true,
+            host: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
+        }
+    }
+}
+
+/// Whether the locale's characters are UTF-8, by the precedence of locale(7).
+fn is_utf8_locale(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .filter_map(variable)
+        .find(|value| !value.is_empty())
+        .unwrap_or_default()
+        .to_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
+}
+
+/// What a command has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// For stdout.
+    pub(super) text: String,
+    /// For stderr, a line each.
+    pub(super) notes: Vec<String>,
+}
+
+impl Answer {
+    /// Prints it.
+    pub(super) fn print(&self) -> Outcome {
+        let mut stdout = anstream::stdout().lock();
+        stdout.write_all(self.text.as_bytes())?;
+        stdout.flush()?;
+        for note in &self.notes {
+            anstream::eprintln!("note: {note}");
+        }
+        Ok(())
+    }
+}
+
+/// The zone `--tz` names, or the ledger's.
+pub(super) fn zone(arguments: &PeriodArguments, reader: &Reader) -> Outcome<TimeZone> {
+    let Some(name) = arguments.tz.as_deref() else {
+        return Ok(reader.calendar().zone().clone());
+    };
+    let found = if name == "system" {
+        TimeZone::try_system()
+    } else {
+        TimeZone::get(name)
+    };
+    found.map_err(|_| {
+        Failure::usage(anyhow!("there is no time zone `{name}` on this machine")).hint(
+            "zones are named like `Europe/Berlin` or `UTC` (`timedatectl list-timezones` lists \
+             them); they come with the package tzdata",
+        )
+    })
+}
+
+/// The period the arguments name.
+pub(super) fn period(
+    arguments: &PeriodArguments,
+    now: Timestamp,
+    zone: &TimeZone,
+    default: Unit,
+) -> Outcome<Period> {
+    let since = arguments.since.as_deref();
+    let until = arguments.until.as_deref();
+    Period::resolve(since, until, now, zone, default).map_err(|error: PeriodError| {
+        let hint = error.hint();
+        Failure::usage(error).hint(hint)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_locale_that_is_set_decides() {
+        let locale = |set: &[(&str, &str)]| {
+            is_utf8_locale(|name| {
+                set.iter()
+                    .find(|(one, _)| *one == name)
+                    .map(|(_, value)| (*value).to_owned())
+            })
+        };
+        assert!(locale(&[("LANG", "de_DE.UTF-8")]));
+        assert!(locale(&[("LC_ALL", ""), ("LANG", "C.utf8")]));
+        assert!(!locale(&[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")]));
+        assert!(!locale(&[]));
+    }
+}

@@ -1,0 +1,142 @@
+//! Time: what the clocks say, and when the next thing is due.
+//!
+//! Readings are due at every interval and at each minute's end, so that a
+//! minute's bytes are that minute's.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use sshmeter_core::{session::Moment, units::Minute};
+
+/// Both clocks, read together.
+#[derive(Debug)]
+pub(super) struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    pub(super) fn start() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        Moment { wall: Timestamp::now(), monotonic: self.start.elapsed() }
+    }
+}
+
+/// How often old rows are looked for.
+const RETENTION_PERIOD: Duration = Duration::from_secs(3600);
+
+/// What can be due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// A reading.
+    Sample,
+    /// A commit.
+    Commit,
+    /// Another try to follow the log.
+    Source,
+}
+
+/// What is due when.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    sample: Instant,
+    minute: Minute,
+    commit: Option<Instant>,
+    commits_held_until: Option<Instant>,
+    source: Option<Instant>,
+    retention: Instant,
+}
+
+impl Schedule {
+    /// The first sample is due an interval from now.
+    pub(super) fn new(interval: Duration, now: Moment) -> Self {
+        Self {
+            sample: Instant::now() + until_sample(interval, now.wall),
+            minute: Minute::of(now.wall),
+            commit: None,
+            commits_held_until: None,
+            source: None,
+            retention: Instant::now(),
+        }
+    }
+
+    /// A sample was taken; gives whether a minute ended with it.
+    pub(super) fn sampled(&mut self, interval: Duration, now: Moment) -> bool {
+        self.sample = Instant::now() + until_sample(interval, now.wall);
+        let minute = Minute::of(now.wall);
+        std::mem::replace(&mut self.minute, minute) != minute
+    }
+
+    pub(super) fn sample_within(&mut self, delay: Duration) {
+        self.sample = self.sample.min(Instant::now() + delay);
+    }
+
+    pub(super) fn commit_within(&mut self, delay: Duration) {
+        let due = Instant::now() + delay;
+        self.commit = Some(self.commit.map_or(due, |commit| commit.min(due)));
+    }
+
+    /// No commit is tried for a while.
+    pub(super) fn hold_commits(&mut self, delay: Duration) {
+        self.commits_held_until = Some(Instant::now() + delay);
+        self.commit = self.commits_held_until;
+    }
+
+    pub(super) fn commits_are_held(&self) -> bool {
+        self.commits_held_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// The log is to be followed again.
+    pub(super) fn follow_within(&mut self, delay: Duration) {
+        self.source = Some(Instant::now() + delay);
+    }
+
+    /// Whether it is time to look for old rows; if so, the next time is set.
+    pub(super) fn retention_is_due(&mut self) -> bool {
+        let due = Instant::now() >= self.retention;
+        if due {
+            self.retention = Instant::now() + RETENTION_PERIOD;
+        }
+        due
+    }
+
+    /// Waits for whatever is due first.
+    pub(super) async fn next(&mut self) -> Due {
+        let first = [(Some(self.sample), Due::Sample), (self.commit, Due::Commit), (self.source, Due::Source)]
+            .into_iter()
+            .filter_map(|(at, due)| Some((at?, due)))
+            .min_by_key(|(at, _)| *at);
+        let (at, due) = first.unwrap_or((self.sample, Due::Sample));
+        tokio::time::sleep_until(at.into()).await;
+        match due {
+            Due::Sample => {}
+            Due::Commit => self.commit = None,
+            Due::Source => self.source = None,
+        }
+        due
+    }
+}
+
+/// Until the interval is over or the minute ends, whichever comes first; a
+/// millisecond more, since timers count in whole ones.
+fn until_sample(interval: Duration, now: Timestamp) -> Duration {
+    let minute_end = Minute::of(now).next().start();
+    let left = Duration::try_from(minute_end.duration_since(now)).unwrap_or_default();
+    interval.min(left + Duration::from_millis(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_due_at_the_interval_and_at_the_minute_s_end() {
+        let interval = Duration::from_secs(10);
+        let early: Timestamp = "2026-11-22T17:00:30Z".parse().unwrap();
+        let late: Timestamp = "2026-11-22T17:00:59.5Z".parse().unwrap();
+        assert_eq!(until_sample(interval, early), interval);
+        assert_eq!(until_sample(interval, late), Duration::from_millis(501));
+    }
+}

@@ -1,0 +1,71 @@
+//! From a delivered line to the session table: what it says, whether its writer
+//! may say so, and how far the log has been read.
+
+use jiff::tz::TimeZone;
+use sshmeter_core::{
+    session::{Moment, Witness},
+    sshd::{self, Event, Parsed, Sender, What},
+};
+use tracing::{debug, error, info};
+
+use super::{Daemon, LOOK_DELAY};
+use crate::{
+    kernel::process,
+    source::{Delivery, Line, Text},
+};
+
+/// What a line says, by any envelope. Times without a zone are this machine's.
+pub(super) fn understand(line: &Line, now: Moment) -> Parsed {
+    match &line.text {
+        Text::Plain(text) => {
+            sshd::parse_line(text, &sshd::Clock::new(now.wall, TimeZone::system()))
+        }
+        Text::Journal(entry) => {
+            sshd::parse_journal(entry).map_or(Parsed::NotSshd, |entry| entry.parsed)
+        }
+    }
+}
+
+impl Daemon {
+    pub(super) fn hear(&mut self, delivery: Delivery) {
+        match delivery {
+            Delivery::Lines(lines) => {
+                for line in lines {
+                    self.hear_line(line);
+                }
+                if self.table.awaited().next().is_some() {
+                    self.schedule.sample_within(LOOK_DELAY);
+                }
+            }
+            Delivery::CaughtUp => debug!("the log has been read to its end"),
+            Delivery::Notice(notice) => info!("{notice}"),
+            Delivery::Failed(cause) => error!("the log cannot be followed: {cause:#}"),
+        }
+    }
+
+    fn hear_line(&mut self, line: Line) {
+        let now = self.clock.now();
+        match understand(&line, now) {
+            Parsed::Event(event) => {
+                let witness = self.witness(&event, now);
+                self.table.hear(&event, witness, now);
+            }
+            Parsed::Refused(why) => self.refusals.tell(vec![why]),
+            Parsed::NotSshd | Parsed::Known(_) | Parsed::Unrecognised => {}
+        }
+        self.table.read_to(line.checkpoint);
+    }
+
+    /// What the kernel says of a login line's writer. journald has asked it
+    /// already: there it can only add which connection the writer holds.
+    fn witness(&self, event: &Event, now: Moment) -> Witness {
+        if !matches!(event.what, What::Accepted { .. } | What::Opened { .. }) {
+            return Witness::Silent;
+        }
+        let witness = process::witness(event.pid, event.time, now.wall);
+        match (&event.sender, witness) {
+            (Sender::Kernel { .. }, Witness::Stranger) => Witness::Silent,
+            (_, witness) => witness,
+        }
+    }
+}

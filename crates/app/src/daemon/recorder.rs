@@ -1,0 +1,87 @@
+//! The ledger's own thread: it alone writes, so a slow disk never holds up
+//! counting.
+
+use std::{sync::mpsc as jobs, thread};
+
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+use sshmeter_core::ledger::Batch;
+use tokio::sync::mpsc as outcomes;
+
+use crate::{config::Retention, store::Writer};
+
+enum Job {
+    Commit(Batch),
+    Retain(Timestamp, Retention),
+}
+
+/// How a job went.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// A batch is in the ledger, or nothing of it is.
+    Committed(Result<()>),
+    /// Old rows were deleted; whether more wait to be.
+    Retained(Result<bool>),
+}
+
+/// The thread's other end.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    jobs: jobs::Sender<Job>,
+    outcomes: outcomes::UnboundedReceiver<Outcome>,
+    pending: usize,
+}
+
+impl Recorder {
+    pub(super) fn start(mut writer: Writer) -> Result<Self> {
+        let (jobs, incoming) = jobs::channel();
+        let (outgoing, outcomes) = outcomes::unbounded_channel();
+        thread::Builder::new().name("ledger".into()).spawn(move || {
+            for job in incoming {
+                let outcome = match job {
+                    Job::Commit(batch) => {
+                        Outcome::Committed(writer.commit(&batch).map_err(Into::into))
+                    }
+                    Job::Retain(now, retention) => {
+                        let retained = writer.retain(now, &retention);
+                        Outcome::Retained(retained.map(|it| it.more).map_err(Into::into))
+                    }
+                };
+                if outgoing.send(outcome).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { jobs, outcomes, pending: 0 })
+    }
+
+    pub(super) fn commit(&mut self, batch: Batch) {
+        self.give(Job::Commit(batch));
+    }
+
+    pub(super) fn retain(&mut self, now: Timestamp, retention: Retention) {
+        self.give(Job::Retain(now, retention));
+    }
+
+    /// Whether an answer is still owed.
+    pub(super) fn is_busy(&self) -> bool {
+        self.pending > 0
+    }
+
+    fn give(&mut self, job: Job) {
+        // Should the thread be gone, `outcome` says so.
+        if self.jobs.send(job).is_ok() {
+            self.pending += 1;
+        }
+    }
+
+    /// The next answer; waits for as long as nothing was given.
+    ///
+    /// # Errors
+    /// Where the thread is gone.
+    pub(super) async fn outcome(&mut self) -> Result<Outcome> {
+        let outcome = self.outcomes.recv().await.context("the ledger's thread is gone")?;
+        self.pending -= 1;
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,124 @@
+//! The ports sshd serves, found by themselves: the listening sockets of sshd's
+//! processes, and those systemd holds for ssh.socket.
+
+use std::{collections::BTreeSet, io, path::Path, process::Command};
+
+use anyhow::Result;
+
+use sshmeter_core::identity::Endpoint;
+
+use super::{process, sockdiag};
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Ports sshd's processes listen on.
+    pub by_sshd: BTreeSet<u16>,
+    /// Ports systemd's ssh.socket listens on.
+    pub by_systemd: BTreeSet<u16>,
+    /// An sshd runs that we may not look into (its rights are missing).
+    pub hidden: bool,
+}
+
+impl Found {
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> BTreeSet<u16> {
+        &self.by_sshd | &self.by_systemd
+    }
+}
+
+/// Looks for the ports now.
+///
+/// # Errors
+/// Where the kernel does not tell its listening sockets.
+pub fn find() -> Result<Found> {
+    let mut found = Found {
+        by_systemd: systemd_ports(),
+        ..Found::default()
+    };
+    let listening = sockdiag::listening()?;
+    for process in process::sshd_processes()? {
+        match process::socket_inodes(process.pid) {
+            Ok(inodes) => {
+                let held = |inode: Option<u32>| inode.is_some_and(|it| inodes.contains(&it));
+                let ports = listening
+                    .iter()
+                    .filter(|it| held(it.inode))
+                    .map(|it| it.local.port());
+                found.by_sshd.extend(ports);
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => found.hidden = true,
+            Err(_) => {}
+        }
+    }
+    Ok(found)
+}
+
+/// Looks for the ports, those of these clients' connections among them: a port
+/// counts where the connection's socket is held by an ssh server's process.
+///
+/// # Errors
+/// Where the kernel does not tell its sockets.
+pub fn find_with(clients: &[Endpoint]) -> Result<Found> {
+    let mut found = find()?;
+    if clients.is_empty() {
+        return Ok(found);
+    }
+    let held: BTreeSet<u32> = process::sshd_processes()?
+        .iter()
+        .flat_map(|process| process::socket_inodes(process.pid).unwrap_or_default())
+        .collect();
+    for client in clients {
+        let sockets = sockdiag::connections_from_port(client.port())?;
+        let of_sshd = sockets.iter().filter(|socket| {
+            socket.peer == *client && socket.inode.is_some_and(|inode| held.contains(&inode))
+        });
+        found.by_sshd.extend(of_sshd.map(|socket| socket.local.port()));
+    }
+    Ok(found)
+}
+
+/// The ports of systemd's socket units for ssh servers; none without systemd.
+fn systemd_ports() -> BTreeSet<u16> {
+    if !Path::new("/run/systemd/system").exists() {
+        return BTreeSet::new();
+    }
+    let units = ["ssh.socket", "sshd.socket", "dropbear.socket"];
+    Command::new("systemctl")
+        .args(["show", "--property=ActiveState,Listen"])
+        .args(units)
+        .output()
+        .map(|output| listen_ports(&String::from_utf8_lossy(&output.stdout)))
+        .unwrap_or_default()
+}
+
+/// The stream ports of active units in `systemctl show`'s output, where units
+/// are parted by empty lines: `Listen=[::]:22 (Stream)`.
+fn listen_ports(output: &str) -> BTreeSet<u16> {
+    output
+        .split("\n\n")
+        .filter(|unit| unit.lines().any(|line| line == "ActiveState=active"))
+        .flat_map(str::lines)
+        .filter_map(|line| {
+            let address = line.strip_prefix("Listen=")?.strip_suffix(" (Stream)")?;
+            address
+                .rsplit_once(':')
+                .map_or(address, |(_, port)| port)
+                .parse()
+                .ok()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_of_active_socket_units_are_read() {
+        let output = "Listen=[::]:22 (Stream)\nListen=0.0.0.0:2222 (Stream)\nActiveState=active\n\n\
+                      Listen=[::]:23 (Stream)\nActiveState=inactive\n";
+        assert_eq!(listen_ports(output), BTreeSet::from([22, 2222]));
+    }
+}

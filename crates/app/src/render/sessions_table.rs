@@ -1,0 +1,189 @@
+//! A list of sessions as a table for people.
+
+use jiff::{Timestamp, tz::TimeZone};
+use sshmeter_core::{report::printed_name, time::Period};
+
+use super::{
+    Style, View, counted, duration,
+    grid::{Grid, Heading},
+    local_minute, local_second,
+    report_table::{figure_words, flow_cells, left_out_sentence, user_cell},
+    zone_name,
+};
+use crate::store::{ListedSession, SessionList};
+
+/// What is said above the list.
+#[derive(Clone, Debug)]
+pub struct SessionsHeading<'a> {
+    /// The period; without one, bytes are all that a session moved.
+    pub period: Option<Period>,
+    /// Only open sessions are listed.
+    pub open_only: bool,
+    /// The zone times are shown in.
+    pub zone: &'a TimeZone,
+    /// Now, for how long an open session has lasted.
+    pub now: Timestamp,
+}
+
+/// The table, from its heading to its foot.
+#[must_use]
+pub fn sessions_table(
+    list: &SessionList,
+    heading: &SessionsHeading<'_>,
+    view: &View<'_>,
+) -> String {
+    let mut lines = heading_lines(heading, view);
+    lines.push(String::new());
+    if list.sessions.is_empty() {
+        lines.push(
+            if heading.open_only {
+                "No SSH session is open."
+            } else {
+                "No SSH session was open in this period."
+            }
+            .to_owned(),
+        );
+    } else {
+        lines.extend(fitting_grid(list, heading, view).lines(view));
+    }
+    if let Some(foot) = left_out_sentence(&list.left_out, view) {
+        lines.push(String::new());
+        lines.push(view.styled(Style::Dim, &foot));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn heading_lines(heading: &SessionsHeading<'_>, view: &View<'_>) -> Vec<String> {
+    let title = if heading.open_only {
+        "Open SSH sessions"
+    } else {
+        "SSH sessions"
+    };
+    let zone = zone_name(heading.zone, heading.now);
+    let figure = figure_words(view);
+    let period = match heading.period {
+        Some(period) => format!(
+            "{} to {}, {zone}, {figure} in that time",
+            local_minute(period.since().start(), heading.zone),
+            local_minute(period.until().start(), heading.zone),
+        ),
+        None => format!("{zone}, {figure} since they were opened"),
+    };
+    vec![view.styled(Style::Bold, title), period]
+}
+
+/// Columns of words that can be done without, the first to go first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Detail {
+    Login,
+    Ended,
+    Lasted,
+    From,
+}
+
+/// The columns, as many as the line has room for.
+fn fitting_grid(list: &SessionList, heading: &SessionsHeading<'_>, view: &View<'_>) -> Grid {
+    let mut details = vec![Detail::Login, Detail::Ended, Detail::Lasted, Detail::From];
+    loop {
+        let grid = grid(list, heading, view, &details);
+        if details.is_empty() || grid.width() <= view.width {
+            return grid;
+        }
+        details.remove(0);
+    }
+}
+
+fn grid(
+    list: &SessionList,
+    heading: &SessionsHeading<'_>,
+    view: &View<'_>,
+    details: &[Detail],
+) -> Grid {
+    let has = |detail| details.contains(&detail);
+    let mut headings = vec![Heading::figures("Session"), Heading::words("User")];
+    if has(Detail::From) {
+        headings.push(Heading::words("From"));
+    }
+    if has(Detail::Login) {
+        headings.push(Heading::words("Login"));
+    }
+    headings.push(Heading::words("Opened"));
+    if has(Detail::Lasted) {
+        headings.push(Heading::figures("Lasted"));
+    }
+    if has(Detail::Ended) {
+        headings.push(Heading::words("Ended"));
+    }
+    let words = headings.len();
+    headings.extend(["In", "Out", "Total"].map(Heading::figures));
+    let mut grid = Grid {
+        headings,
+        ..Grid::default()
+    };
+    for session in &list.sessions {
+        grid.rows.push(cells(session, heading, view, details));
+    }
+    let mut total = vec![String::new(); words];
+    total[1] = counted(
+        u64::try_from(list.sessions.len()).unwrap_or(u64::MAX),
+        "session",
+        "sessions",
+    );
+    total.extend(flow_cells(view.figure(list.total.traffic), view));
+    grid.total = Some(total);
+    grid
+}
+
+fn cells(
+    session: &ListedSession,
+    heading: &SessionsHeading<'_>,
+    view: &View<'_>,
+    details: &[Detail],
+) -> Vec<String> {
+    let has = |detail| details.contains(&detail);
+    let record = &session.record;
+    let closed = record.closed.as_ref();
+    let mut cells = vec![session.id.to_string(), user_cell(&session.who)];
+    if has(Detail::From) {
+        cells.push(record.peer.ip().to_string());
+    }
+    if has(Detail::Login) {
+        cells.push(login_cell(session, view));
+    }
+    cells.push(local_second(record.opened, heading.zone));
+    if has(Detail::Lasted) {
+        let end = closed.map_or(heading.now, |closing| closing.at);
+        cells.push(duration(end.duration_since(record.opened)));
+    }
+    if has(Detail::Ended) {
+        cells.push(closed.map_or_else(
+            || "open".to_owned(),
+            |closing| printed_name(&shortened(&closing.reason, 32, view)),
+        ));
+    }
+    cells.extend(flow_cells(view.figure(session.traffic), view));
+    cells
+}
+
+/// The key's name or fingerprint, else how the login was made.
+fn login_cell(session: &ListedSession, view: &View<'_>) -> String {
+    let login = session.record.login.as_ref();
+    let credential = login.and_then(|login| login.credential.as_ref());
+    let method = login.and_then(|login| login.method.as_deref());
+    match (credential, method) {
+        (Some(credential), _) => match view.keys.get(credential.as_str()) {
+            Some(name) => printed_name(name),
+            None => printed_name(&shortened(credential.as_str(), 20, view)),
+        },
+        (None, Some(method)) => printed_name(method),
+        (None, None) => view.nothing().to_owned(),
+    }
+}
+
+fn shortened(text: &str, length: usize, view: &View<'_>) -> String {
+    if text.chars().count() <= length {
+        return text.to_owned();
+    }
+    let kept = text.chars().take(length).collect::<String>();
+    kept + if view.unicode { "…" } else { "..." }
+}

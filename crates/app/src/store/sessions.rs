@@ -1,0 +1,352 @@
+//! Sessions as the ledger holds them: single rows read back, and the list that
+//! `sshmeter sessions` shows.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params, types::Type};
+use sshmeter_core::{
+    counter::Reading,
+    identity::{BootId, Credential, Endpoint, Pid, SocketCookie, SocketId, UserName},
+    ledger::{Closing, Login, SessionRecord},
+    report::{Note, Selection, SessionSpan, Sum, Who},
+    time::Period,
+    units::{Flow, Minute, Traffic},
+};
+
+use super::{
+    StoreError,
+    amounts::traffic_at,
+    reader::{Reader, accounts},
+    retain::kept,
+    schema::OPEN,
+};
+
+/// The columns that [`record_of`] reads, of `session` joined to `account`.
+pub(super) const RECORD_COLUMNS: &str = "session.boot, session.cookie, account.user, \
+     account.credential, session.method, session.peer_ip, session.peer_port, session.local_ip, \
+     session.local_port, session.pid, session.opened_ms, session.closed_ms, session.reason, \
+     session.reading_wire_in, session.reading_wire_out, session.reading_payload_in, \
+     session.reading_payload_out, session.total_wire_in, session.total_wire_out, \
+     session.total_payload_in, session.total_payload_out";
+
+/// How many columns those are.
+const RECORD_WIDTH: usize = 21;
+
+/// A session's record from a row that begins with [`RECORD_COLUMNS`].
+pub(super) fn record_of(row: &Row<'_>) -> rusqlite::Result<SessionRecord> {
+    let user: Option<String> = row.get(2)?;
+    let credential: Option<String> = row.get(3)?;
+    let method: Option<String> = row.get(4)?;
+    let closed: Option<i64> = row.get(11)?;
+    let reason: Option<String> = row.get(12)?;
+    Ok(SessionRecord {
+        id: SocketId {
+            boot: BootId(row.get(0)?),
+            cookie: SocketCookie(row.get::<_, i64>(1)?.cast_unsigned()),
+        },
+        peer: endpoint_at(row, 5)?,
+        local: endpoint_at(row, 7)?,
+        pid: row.get::<_, Option<u32>>(9)?.map(Pid),
+        login: user.map(|user| Login {
+            user: UserName::new(user),
+            method,
+            credential: credential.map(Credential::new),
+        }),
+        opened: instant(10, row.get(10)?)?,
+        closed: closed
+            .map(|at| {
+                Ok::<_, rusqlite::Error>(Closing {
+                    at: instant(11, at)?,
+                    reason: reason.unwrap_or_default(),
+                })
+            })
+            .transpose()?,
+        reading: Reading(traffic_at(row, 13)?),
+        total: traffic_at(row, 17)?,
+    })
+}
+
+fn endpoint_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Endpoint> {
+    let text: String = row.get(first)?;
+    let ip = text
+        .parse()
+        .map_err(|error| unreadable(first, Type::Text, error))?;
+    Ok(Endpoint::new(ip, row.get(first + 1)?))
+}
+
+fn instant(column: usize, milliseconds: i64) -> rusqlite::Result<Timestamp> {
+    Timestamp::from_millisecond(milliseconds)
+        .map_err(|error| unreadable(column, Type::Integer, error))
+}
+
+fn unreadable(
+    column: usize,
+    kind: Type,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, kind, Box::new(error))
+}
+
+/// Which sessions are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionQuery {
+    /// Those that were open at some time in it, with what they moved in it;
+    /// without one, all there are with all they moved.
+    pub period: Option<Period>,
+    /// Only those that are open now.
+    pub open_only: bool,
+    /// Whose.
+    pub selection: Selection,
+}
+
+/// A session in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedSession {
+    /// Its number in the ledger.
+    pub id: i64,
+    /// Whose it is.
+    pub who: Who,
+    /// The session.
+    pub record: SessionRecord,
+    /// What it moved in the period; a figure that can no longer be known is
+    /// `None`.
+    pub traffic: Traffic,
+}
+
+/// The sessions of a period, the first opened first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionList {
+    /// The sessions.
+    pub sessions: Vec<ListedSession>,
+    /// What they add up to.
+    pub total: Sum,
+    /// Connections that never logged in and were not asked for.
+    pub left_out: Sum,
+    /// What has to be said beside it.
+    pub notes: Vec<Note>,
+}
+
+impl Reader {
+    /// The sessions of a period with what they moved in it.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn sessions(&mut self, query: &SessionQuery) -> Result<SessionList, StoreError> {
+        self.in_snapshot(|connection, _| list(connection, query))
+    }
+}
+
+fn list(connection: &Connection, query: &SessionQuery) -> rusqlite::Result<SessionList> {
+    let accounts = accounts(connection)?;
+    let chosen = (!query.selection.users.is_empty()).then(|| {
+        let known = accounts
+            .iter()
+            .map(|account| &account.who)
+            .collect::<Vec<_>>();
+        query.selection.chosen(&known)
+    });
+    let mut list = SessionList {
+        total: none_yet(),
+        left_out: none_yet(),
+        ..SessionList::default()
+    };
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {RECORD_COLUMNS}, session.id, begin_minute, end_minute, pruned_first, pruned_last,
+                pruned_wire_in, pruned_wire_out, pruned_payload_in, pruned_payload_out
+         FROM session JOIN account ON account.id = session.account
+         WHERE end_minute >= ?1 AND begin_minute < ?2
+         ORDER BY opened_ms, session.id"
+    ))?;
+    let since = match (query.open_only, query.period) {
+        (true, _) => OPEN,
+        (false, Some(period)) => period.since().0,
+        (false, None) => i64::MIN,
+    };
+    let until = query.period.map_or(i64::MAX, |period| period.until().0);
+    let mut rows = statement.query([since, until])?;
+    let mut cut = 0;
+    while let Some(row) = rows.next()? {
+        let session = KeptSession::of(row)?;
+        let place = place_of(&session.who(), query, chosen.as_ref());
+        if place == Listing::Ignored {
+            continue;
+        }
+        let moved = session.moved_in(connection, query.period)?;
+        cut += u64::from(moved.is_cut);
+        let sum = match place {
+            Listing::Shown => &mut list.total,
+            _ => &mut list.left_out,
+        };
+        sum.sessions = sum.sessions.map(|sessions| sessions + 1);
+        sum.traffic = sum.traffic.plus(moved.traffic);
+        if place == Listing::Shown {
+            list.sessions.push(ListedSession {
+                id: session.id,
+                who: session.who(),
+                record: session.record,
+                traffic: moved.traffic,
+            });
+        }
+    }
+    list.notes = notes(connection, query, cut)?;
+    Ok(list)
+}
+
+fn none_yet() -> Sum {
+    Sum {
+        sessions: Some(0),
+        traffic: Traffic::default(),
+    }
+}
+
+fn notes(connection: &Connection, query: &SessionQuery, cut: u64) -> rusqlite::Result<Vec<Note>> {
+    let mut notes = Vec::new();
+    if let Some(kept_since) = kept(connection)?.hours_since
+        && !query.open_only
+        && query
+            .period
+            .is_none_or(|period| period.since() < kept_since)
+    {
+        notes.push(Note::SessionsExpired { kept_since });
+    }
+    if cut > 0 {
+        notes.push(Note::SessionsCut { sessions: cut });
+    }
+    Ok(notes)
+}
+
+/// Where a session goes in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listing {
+    Shown,
+    LeftOut,
+    Ignored,
+}
+
+fn place_of(who: &Who, query: &SessionQuery, chosen: Option<&HashSet<&Who>>) -> Listing {
+    match chosen {
+        Some(chosen) if chosen.contains(who) => Listing::Shown,
+        Some(_) => Listing::Ignored,
+        None if *who == Who::Nameless && !query.selection.nameless => Listing::LeftOut,
+        None => Listing::Shown,
+    }
+}
+
+/// A session with what the ledger knows of its minutes.
+pub(super) struct KeptSession {
+    pub(super) id: i64,
+    pub(super) record: SessionRecord,
+    pub(super) span: SessionSpan,
+    pub(super) pruned: Option<PrunedMinutes>,
+}
+
+/// What a session's deleted minutes held.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PrunedMinutes {
+    pub(super) first: Minute,
+    pub(super) last: Minute,
+    pub(super) traffic: Traffic,
+}
+
+impl PrunedMinutes {
+    /// Whether a period takes some of these minutes and leaves others.
+    pub(super) fn are_cut_by(&self, period: Period) -> bool {
+        let touches = self.first < period.until() && period.since() <= self.last;
+        touches && !period.contains_all(self.first, self.last)
+    }
+}
+
+/// What a session moved in a period.
+struct Moved {
+    traffic: Traffic,
+    /// The period cuts through minutes that have expired.
+    is_cut: bool,
+}
+
+impl KeptSession {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let next = RECORD_WIDTH;
+        let end: i64 = row.get(next + 2)?;
+        let first: Option<i64> = row.get(next + 3)?;
+        let last: Option<i64> = row.get(next + 4)?;
+        let traffic = traffic_at(row, next + 5)?;
+        Ok(Self {
+            id: row.get(next)?,
+            record: record_of(row)?,
+            span: SessionSpan {
+                begin: Minute(row.get(next + 1)?),
+                end: (end != OPEN).then_some(Minute(end)),
+            },
+            pruned: first.zip(last).map(|(first, last)| PrunedMinutes {
+                first: Minute(first),
+                last: Minute(last),
+                traffic,
+            }),
+        })
+    }
+
+    fn who(&self) -> Who {
+        match &self.record.login {
+            Some(login) => Who::User(login.user.clone()),
+            None => Who::Nameless,
+        }
+    }
+
+    fn moved_in(&self, connection: &Connection, period: Option<Period>) -> rusqlite::Result<Moved> {
+        let whole = Moved {
+            traffic: self.record.total,
+            is_cut: false,
+        };
+        let Some(period) = period else {
+            return Ok(whole);
+        };
+        if let Some(end) = self.span.end
+            && period.contains_all(self.span.begin, end)
+        {
+            return Ok(whole);
+        }
+        if self.pruned.is_some_and(|pruned| pruned.are_cut_by(period)) {
+            return Ok(Moved {
+                traffic: Traffic::default(),
+                is_cut: true,
+            });
+        }
+        let (rows, mut traffic) = minutes_in(connection, self.id, period)?;
+        let mut amounts = rows;
+        if let Some(pruned) = self.pruned
+            && period.contains_all(pruned.first, pruned.last)
+        {
+            traffic = traffic.plus(pruned.traffic);
+            amounts += 1;
+        }
+        // No minute at all means that nothing moved, if such a figure was known.
+        if amounts == 0 {
+            traffic = Traffic {
+                wire: self.record.total.wire.map(|_| Flow::default()),
+                payload: self.record.total.payload.map(|_| Flow::default()),
+            };
+        }
+        Ok(Moved {
+            traffic,
+            is_cut: false,
+        })
+    }
+}
+
+/// How many minutes of a session lie in a period, and what they add up to.
+fn minutes_in(
+    connection: &Connection,
+    session: i64,
+    period: Period,
+) -> rusqlite::Result<(u64, Traffic)> {
+    connection
+        .prepare_cached(
+            "SELECT count(*), sum(wire_in), sum(wire_out), sum(payload_in), sum(payload_out)
+             FROM minute WHERE session = ?1 AND minute >= ?2 AND minute < ?3",
+        )?
+        .query_row(
+            params![session, period.since().0, period.until().0],
+            |row| Ok((u64::from(row.get::<_, u32>(0)?), traffic_at(row, 1)?)),
+        )
+}

@@ -1,1 +1,0 @@
-//! The one Report that every view is drawn from.

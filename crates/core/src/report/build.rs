@@ -1,0 +1,432 @@
+//! Gathers what the ledger's rows hold into the rows of a report.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::{Account, Key, Note, Per, Report, Request, Row, Sum, Who};
+use crate::{
+    time::{Buckets, Unit},
+    units::{Flow, Minute, Traffic},
+};
+
+/// A row's subject, over all its buckets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Group(usize);
+
+/// Where a subject's figures belong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In these rows.
+    Shown(Group),
+    /// Among the connections that never logged in and were not asked for.
+    LeftOut,
+    /// Nowhere: another user was asked for.
+    Ignored,
+}
+
+/// The minutes in which a session lived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionSpan {
+    /// Its first minute.
+    pub begin: Minute,
+    /// Its last minute; `None` while it is open.
+    pub end: Option<Minute>,
+}
+
+impl SessionSpan {
+    /// Whether the session was open at some time from `since` to before `until`.
+    #[must_use]
+    pub fn overlaps(self, since: Minute, until: Minute) -> bool {
+        self.begin < until && self.end.is_none_or(|end| since <= end)
+    }
+}
+
+/// Makes a report from the rows it is given.
+#[derive(Debug)]
+pub struct Builder {
+    request: Request,
+    buckets: Option<Buckets>,
+    chosen: Option<HashSet<Who>>,
+    groups: Vec<Key>,
+    group_of: HashMap<Key, Group>,
+    cells: HashMap<(Group, Minute), Traffic>,
+    /// By group: at which bucket's start how many more (or fewer) sessions
+    /// are open in the bucket than in the one before.
+    changes: BTreeMap<(Group, Minute), i64>,
+    sessions: u64,
+    left_out: Sum,
+    sessions_kept_since: Option<Minute>,
+    notes: Vec<Note>,
+}
+
+impl Builder {
+    /// An empty report. `accounts` are all there are, to find the users asked
+    /// for by name; sessions that ended before `sessions_kept_since` have
+    /// expired.
+    #[must_use]
+    pub fn new(
+        request: Request,
+        accounts: &[Account],
+        sessions_kept_since: Option<Minute>,
+    ) -> Self {
+        let chosen = (!request.selection.users.is_empty()).then(|| {
+            let known = accounts
+                .iter()
+                .map(|account| &account.who)
+                .collect::<Vec<_>>();
+            request
+                .selection
+                .chosen(&known)
+                .into_iter()
+                .cloned()
+                .collect()
+        });
+        let buckets = match request.per {
+            Per::Bucket(unit) => Some(Buckets::new(request.calendar.clone(), unit)),
+            Per::Total => None,
+        };
+        Self {
+            request,
+            buckets,
+            chosen,
+            groups: Vec::new(),
+            group_of: HashMap::new(),
+            cells: HashMap::new(),
+            changes: BTreeMap::new(),
+            sessions: 0,
+            left_out: Sum {
+                sessions: Some(0),
+                traffic: Traffic::default(),
+            },
+            sessions_kept_since,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Where the figures of a subject belong. `subject` is all that is known
+    /// of it.
+    pub fn place(&mut self, subject: &Key) -> Place {
+        let Some(who) = &subject.user else {
+            return Place::Ignored;
+        };
+        match &self.chosen {
+            Some(chosen) if !chosen.contains(who) => return Place::Ignored,
+            None if *who == Who::Nameless && !self.request.selection.nameless => {
+                return Place::LeftOut;
+            }
+            _ => {}
+        }
+        let key = self.request.key(subject);
+        if let Some(&group) = self.group_of.get(&key) {
+            return Place::Shown(group);
+        }
+        let group = Group(self.groups.len());
+        self.groups.push(key.clone());
+        self.group_of.insert(key, group);
+        Place::Shown(group)
+    }
+
+    /// Adds what was moved in a minute, or in the row that starts with it.
+    pub fn moved(&mut self, place: Place, at: Minute, traffic: Traffic) {
+        match place {
+            Place::Shown(group) => {
+                let start = self.bucket_start(at);
+                let cell = self.cells.entry((group, start)).or_default();
+                *cell = cell.plus(traffic);
+            }
+            Place::LeftOut => self.left_out.traffic = self.left_out.traffic.plus(traffic),
+            Place::Ignored => {}
+        }
+    }
+
+    /// Counts a session.
+    pub fn opened(&mut self, place: Place, span: SessionSpan) {
+        let period = self.request.period;
+        if !span.overlaps(period.since(), period.until()) {
+            return;
+        }
+        match place {
+            Place::Shown(group) => {
+                self.sessions += 1;
+                let first = self.bucket_start(span.begin.max(period.since()));
+                let last = span.end.map_or(period.until(), Minute::next);
+                let after = self.bucket_end(Minute(last.min(period.until()).0 - 1));
+                *self.changes.entry((group, first)).or_default() += 1;
+                *self.changes.entry((group, after)).or_default() -= 1;
+            }
+            Place::LeftOut => {
+                self.left_out.sessions = self.left_out.sessions.map(|sessions| sessions + 1);
+            }
+            Place::Ignored => {}
+        }
+    }
+
+    /// Whether a run of minutes lies in one bucket of the period.
+    pub fn is_in_one_bucket(&mut self, first: Minute, last: Minute) -> bool {
+        self.bucket_start(first) == self.bucket_start(last)
+    }
+
+    /// Adds something a reader of the figures has to know.
+    pub fn note(&mut self, note: Note) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
+    /// The finished report.
+    #[must_use]
+    pub fn finish(mut self) -> Report {
+        let sessions_are_kept = self.are_sessions_kept(self.request.period.since());
+        if self.request.per == Per::Total {
+            self.add_idle_groups();
+        }
+        let mut cells = std::mem::take(&mut self.cells)
+            .into_iter()
+            .collect::<Vec<_>>();
+        cells.sort_unstable_by_key(|(cell, _)| *cell);
+        let mut rows = Vec::with_capacity(cells.len());
+        let mut open = OpenCount::new(&self.changes);
+        for ((group, start), traffic) in cells {
+            let sessions = open.at(group, start);
+            rows.push(Row {
+                start,
+                key: self.groups[group.0].clone(),
+                sum: Sum {
+                    sessions: self.are_sessions_kept(start).then_some(sessions),
+                    traffic,
+                },
+            });
+        }
+        rows.sort_by(|one, other| {
+            let size = |row: &Row| std::cmp::Reverse(size(row.sum.traffic));
+            (one.start, size(one), &one.key).cmp(&(other.start, size(other), &other.key))
+        });
+        let traffic = rows
+            .iter()
+            .fold(Traffic::default(), |sum, row| sum.plus(row.sum.traffic));
+        self.left_out.sessions = self.left_out.sessions.filter(|_| sessions_are_kept);
+        Report {
+            period: self.request.period,
+            calendar: self.request.calendar,
+            by: self.request.by,
+            per: self.request.per,
+            rows,
+            total: Sum {
+                sessions: sessions_are_kept.then_some(self.sessions),
+                traffic,
+            },
+            left_out: self.left_out,
+            notes: self.notes,
+        }
+    }
+
+    /// Who was there without moving a byte has a row too, where a row stands
+    /// for the whole period.
+    fn add_idle_groups(&mut self) {
+        let since = self.request.period.since();
+        for &(group, _) in self.changes.keys() {
+            self.cells.entry((group, since)).or_default();
+        }
+    }
+
+    fn are_sessions_kept(&self, since: Minute) -> bool {
+        self.sessions_kept_since.is_none_or(|kept| kept <= since)
+    }
+
+    /// The first minute of the bucket, within the period.
+    fn bucket_start(&mut self, at: Minute) -> Minute {
+        let since = self.request.period.since();
+        match &mut self.buckets {
+            Some(buckets) => buckets.of(at).start.max(since),
+            None => since,
+        }
+    }
+
+    fn bucket_end(&mut self, at: Minute) -> Minute {
+        let until = self.request.period.until();
+        match &mut self.buckets {
+            Some(buckets) => buckets.of(at).end.min(until),
+            None => until,
+        }
+    }
+}
+
+/// What rows are sorted by.
+fn size(traffic: Traffic) -> u64 {
+    traffic.wire.or(traffic.payload).map_or(0, Flow::total)
+}
+
+/// How many sessions were open, asked for in ascending order of group and start.
+struct OpenCount<'a> {
+    changes: std::iter::Peekable<std::collections::btree_map::Iter<'a, (Group, Minute), i64>>,
+    group: Option<Group>,
+    open: i64,
+}
+
+impl<'a> OpenCount<'a> {
+    fn new(changes: &'a BTreeMap<(Group, Minute), i64>) -> Self {
+        Self {
+            changes: changes.iter().peekable(),
+            group: None,
+            open: 0,
+        }
+    }
+
+    fn at(&mut self, group: Group, start: Minute) -> u64 {
+        while let Some(&(&(changed, at), &change)) = self.changes.peek()
+            && (changed, at) <= (group, start)
+        {
+            if self.group != Some(changed) {
+                self.group = Some(changed);
+                self.open = 0;
+            }
+            self.open += change;
+            self.changes.next();
+        }
+        if self.group == Some(group) {
+            u64::try_from(self.open).unwrap_or(0)
+        } else {
+            0
+        }
+    }
+}
+
+/// The unit of a report's buckets, where it has any.
+impl Per {
+    /// The buckets' length; `None` for the whole period.
+    #[must_use]
+    pub fn unit(self) -> Option<Unit> {
+        match self {
+            Self::Bucket(unit) => Some(unit),
+            Self::Total => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::{
+        identity::UserName,
+        report::{By, Selection},
+        time::{Calendar, Period},
+    };
+
+    fn request(per: Per) -> Request {
+        Request {
+            period: Period::new(Minute(0), Minute(24 * 60)),
+            calendar: Calendar::new(TimeZone::UTC),
+            by: vec![By::User],
+            per,
+            selection: Selection::default(),
+        }
+    }
+
+    fn subject(name: &str) -> Key {
+        Key {
+            user: Some(Who::User(UserName::new(name))),
+            ..Key::default()
+        }
+    }
+
+    fn bytes(outbound: u64) -> Traffic {
+        Traffic {
+            wire: Some(Flow {
+                inbound: 0,
+                outbound,
+            }),
+            payload: None,
+        }
+    }
+
+    fn span(begin: i64, end: Option<i64>) -> SessionSpan {
+        SessionSpan {
+            begin: Minute(begin),
+            end: end.map(Minute),
+        }
+    }
+
+    #[test]
+    fn a_session_counts_in_every_bucket_it_was_open_in() {
+        let mut builder = Builder::new(request(Per::Bucket(Unit::Hour)), &[], None);
+        let alice = builder.place(&subject("alice"));
+        builder.opened(alice, span(30, Some(150)));
+        builder.opened(alice, span(-500, Some(60)));
+        builder.opened(alice, span(170, None));
+        builder.opened(alice, span(24 * 60, None));
+        for hour in 0..5 {
+            builder.moved(alice, Minute(hour * 60 + 59), bytes(1));
+        }
+        let report = builder.finish();
+        let counts = report.rows.iter().map(|row| row.sum.sessions);
+        assert_eq!(
+            counts.collect::<Vec<_>>(),
+            [Some(2), Some(2), Some(2), Some(1), Some(1)]
+        );
+        assert_eq!(report.total.sessions, Some(3));
+        assert_eq!(report.total.traffic, bytes(5));
+    }
+
+    #[test]
+    fn counts_of_one_group_do_not_leak_into_the_next() {
+        let mut builder = Builder::new(request(Per::Bucket(Unit::Day)), &[], None);
+        let alice = builder.place(&subject("alice"));
+        let bob = builder.place(&subject("bob"));
+        builder.opened(alice, span(0, None));
+        builder.moved(alice, Minute(5), bytes(10));
+        builder.moved(bob, Minute(5), bytes(20));
+        let report = builder.finish();
+        assert_eq!(
+            report.rows[0].sum.sessions,
+            Some(0),
+            "bob is first: he moved more"
+        );
+        assert_eq!(report.rows[1].sum.sessions, Some(1));
+    }
+
+    #[test]
+    fn an_idle_session_is_seen_in_a_total() {
+        let mut builder = Builder::new(request(Per::Total), &[], None);
+        let alice = builder.place(&subject("alice"));
+        builder.opened(alice, span(0, None));
+        let report = builder.finish();
+        assert_eq!(report.rows.len(), 1);
+        assert_eq!(report.rows[0].sum.sessions, Some(1));
+        assert_eq!(report.rows[0].sum.traffic, Traffic::default());
+    }
+
+    #[test]
+    fn the_nameless_are_left_out_until_asked_for() {
+        let nameless = Key {
+            user: Some(Who::Nameless),
+            ..Key::default()
+        };
+        let mut builder = Builder::new(request(Per::Total), &[], None);
+        let place = builder.place(&nameless);
+        assert_eq!(place, Place::LeftOut);
+        builder.moved(place, Minute(5), bytes(10));
+        builder.opened(place, span(5, Some(5)));
+        let report = builder.finish();
+        assert!(report.rows.is_empty());
+        assert_eq!(report.left_out.sessions, Some(1));
+        assert_eq!(report.left_out.traffic, bytes(10));
+
+        let mut asked = request(Per::Total);
+        asked.selection.nameless = true;
+        let mut builder = Builder::new(asked, &[], None);
+        assert!(matches!(builder.place(&nameless), Place::Shown(_)));
+    }
+
+    #[test]
+    fn sessions_that_expired_are_not_counted_as_none() {
+        let mut builder = Builder::new(request(Per::Bucket(Unit::Hour)), &[], Some(Minute(60)));
+        let alice = builder.place(&subject("alice"));
+        builder.moved(alice, Minute(5), bytes(1));
+        builder.moved(alice, Minute(65), bytes(1));
+        let report = builder.finish();
+        assert_eq!(report.rows[0].sum.sessions, None);
+        assert_eq!(report.rows[1].sum.sessions, Some(0));
+        assert_eq!(report.total.sessions, None);
+    }
+}

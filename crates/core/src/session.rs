@@ -1,1 +1,0 @@
-//! Sessions: log events joined to kernel sockets.

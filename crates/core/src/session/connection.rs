@@ -1,0 +1,161 @@
+//! One connection: its counter, its name so far, its end.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    counter::{Reading, Step},
+    identity::{BootId, Endpoint, Pid, SocketCookie, SocketId},
+    ledger::{Closing, Login, SessionRecord},
+    meter::{IpVersion, Socket},
+    units::Traffic,
+};
+
+/// The reason of an end of which the log said nothing (yet).
+pub(super) const CLOSED: &str = "closed";
+/// The reason of an end nobody saw: the connection was there, then it was not.
+pub(super) const UNSEEN: &str = "unseen";
+/// The reason of an end by a reboot of the machine.
+pub(super) const REBOOT: &str = "reboot";
+
+/// A log's time may be a whole second, cut; a line may be written a moment
+/// after the fact.
+const SLACK_SECONDS: i64 = 2;
+
+/// The longest time between two dumps.
+const RESTORED_SLACK: SignedDuration = SignedDuration::from_secs(60);
+
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    pub(super) peer: Endpoint,
+    pub(super) local: Endpoint,
+    pub(super) inode: Option<u32>,
+    pub(super) pid: Option<Pid>,
+    pub(super) login: Option<Login>,
+    pub(super) opened: Timestamp,
+    /// The socket cannot have existed before this.
+    pub(super) not_before: Timestamp,
+    pub(super) closed: Option<Closing>,
+    /// The log's word on why it ended, where it came before the kernel's.
+    pub(super) reason: Option<String>,
+    reading: Reading,
+    total: Traffic,
+}
+
+impl Connection {
+    pub(super) fn new(socket: &Socket, not_before: Timestamp, seen: Timestamp) -> Self {
+        Self {
+            peer: socket.peer,
+            local: socket.local,
+            inode: socket.inode,
+            pid: None,
+            login: None,
+            opened: seen,
+            not_before: not_before.min(seen),
+            closed: None,
+            reason: None,
+            reading: Reading::default(),
+            total: Traffic::default(),
+        }
+    }
+
+    /// A connection as the ledger remembers it.
+    pub(super) fn restored(record: SessionRecord) -> Self {
+        Self {
+            peer: record.peer,
+            local: record.local,
+            inode: None,
+            pid: record.pid,
+            login: record.login,
+            opened: record.opened,
+            // What was seen first may have been there for a while.
+            not_before: record.opened - RESTORED_SLACK,
+            closed: record.closed,
+            reason: None,
+            reading: record.reading,
+            total: record.total,
+        }
+    }
+
+    pub(super) fn record(&self, boot: &BootId, cookie: SocketCookie) -> SessionRecord {
+        SessionRecord {
+            id: SocketId {
+                boot: boot.clone(),
+                cookie,
+            },
+            peer: self.peer,
+            local: self.local,
+            pid: self.pid,
+            login: self.login.clone(),
+            opened: self.opened,
+            closed: self.closed.clone(),
+            reading: self.reading,
+            total: self.total,
+        }
+    }
+
+    /// Takes the socket's figures; gives what they add.
+    pub(super) fn count(&mut self, socket: &Socket) -> Traffic {
+        self.inode = socket.inode.or(self.inode);
+        let reading = socket
+            .sample
+            .reading(IpVersion::of(socket.peer), self.reading);
+        let (Step::Advanced(added) | Step::Restarted(added)) = reading.step_from(self.reading);
+        // A figure that this sample lacks stays where it was read last.
+        self.reading = Reading(Traffic {
+            wire: reading.0.wire.or(self.reading.0.wire),
+            payload: reading.0.payload.or(self.reading.0.payload),
+        });
+        self.total = self.total.plus(added);
+        added
+    }
+
+    /// The kernel's word that it is over; a better reason may have come before.
+    pub(super) fn close(&mut self, at: Timestamp, reason: &str) {
+        let reason = self.reason.clone().unwrap_or_else(|| reason.to_owned());
+        self.closed = Some(Closing {
+            at: at.max(self.opened),
+            reason,
+        });
+    }
+
+    /// The log's word on why; kept for the end, or put to an end that has none.
+    /// Gives whether the record changed.
+    pub(super) fn explain(&mut self, reason: &str) -> bool {
+        match &mut self.closed {
+            None => {
+                self.reason.get_or_insert_with(|| reason.to_owned());
+                false
+            }
+            Some(closing) if closing.reason == CLOSED => {
+                reason.clone_into(&mut closing.reason);
+                true
+            }
+            Some(_) => false,
+        }
+    }
+
+    /// The log knows an earlier time than we saw. Gives whether that is news.
+    pub(super) fn began_by(&mut self, time: Timestamp) -> bool {
+        let time = time.max(self.not_before);
+        let earlier = time < self.opened;
+        if earlier {
+            self.opened = time;
+        }
+        earlier
+    }
+
+    /// How far outside this connection's life a line's time is: zero inside,
+    /// `None` when too far to be its line.
+    pub(super) fn distance(&self, time: Timestamp) -> Option<SignedDuration> {
+        let early = self.not_before.duration_since(time);
+        let late = self
+            .closed
+            .as_ref()
+            .map(|closing| time.duration_since(closing.at));
+        let outside = late.map_or(early, |late| late.max(early));
+        if outside.as_secs() >= SLACK_SECONDS {
+            return None;
+        }
+        Some(outside.max(SignedDuration::ZERO))
+    }
+}

@@ -1,0 +1,38 @@
+//! Sessions: log events joined to kernel sockets.
+//!
+//! The kernel says which connections exist, what they moved and when they end;
+//! the log only gives them a name and a reason. [`Table`] keeps both together
+//! and hands out what is to be written as [`Batch`]es.
+//!
+//! A connection is counted from its first byte under no name; a login found in
+//! the log, however late, names all of it. The first name wins, and a name is
+//! given only to a socket that the kernel has shown on one of sshd's ports.
+//!
+//! [`Batch`]: crate::ledger::Batch
+
+mod attribution;
+mod connection;
+mod history;
+mod login;
+mod outbox;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use history::History;
+pub use login::{Claim, Refusal, Witness};
+pub use table::{Owner, Table};
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// When something happened, by both clocks. The wall clock dates what is
+/// written and may be stepped; ages are told by the monotonic one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The time of day.
+    pub wall: Timestamp,
+    /// Time since some fixed point, never stepped.
+    pub monotonic: Duration,
+}

@@ -1,0 +1,80 @@
+//! Who may say what in the journal.
+//!
+//! Any local user can write `logger -t 'sshd[1]' Accepted …`, or run sshd
+//! himself. journald adds what the kernel knows of a writer, in fields no
+//! writer can set, and these decide. What is refused is told, not dropped: it
+//! is either an attack or a fault in this table.
+
+use std::fmt;
+
+use super::event::{Sender, What};
+
+/// Why a line was not believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It did not come through syslog: sshd's stderr and journald's own socket
+    /// carry text that nobody escaped.
+    Transport {
+        /// `_TRANSPORT`, where there was one.
+        transport: Option<String>,
+    },
+    /// The kernel's word for the writer is missing.
+    NoSender,
+    /// The writer was not root.
+    Uid {
+        /// Who it was.
+        uid: u32,
+    },
+    /// The writer was another program.
+    Executable {
+        /// Which.
+        exe: String,
+    },
+    /// The text came more than once in one entry.
+    Ambiguous,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transport {
+                transport: Some(transport),
+            } => write!(formatter, "it came by {transport:?}, not by syslog"),
+            Self::Transport { transport: None } => {
+                formatter.write_str("the journal does not say how it came")
+            }
+            Self::NoSender => formatter.write_str("the journal does not say who wrote it"),
+            Self::Uid { uid } => write!(formatter, "uid {uid} wrote it, not root"),
+            Self::Executable { exe } => write!(formatter, "{exe:?} wrote it, not sshd"),
+            Self::Ambiguous => formatter.write_str("the entry holds more than one text"),
+        }
+    }
+}
+
+/// Whether this sender may say this.
+///
+/// Root's sshd says everything. The end of a connection may also come from
+/// another uid, since the user's own child writes it, but then the executable
+/// must be known. Of root's processes some live too shortly for journald to
+/// see the executable; the uid comes with the message itself.
+pub(super) fn check(sender: &Sender, what: &What) -> Result<(), Refusal> {
+    let Sender::Kernel { uid, exe } = sender else {
+        return Err(Refusal::NoSender);
+    };
+    let is_end = matches!(what, What::Disconnected { .. });
+    match exe {
+        Some(exe) if !is_daemon(exe) => Err(Refusal::Executable { exe: exe.clone() }),
+        Some(_) if *uid == 0 || is_end => Ok(()),
+        None if *uid == 0 => Ok(()),
+        _ => Err(Refusal::Uid { uid: *uid }),
+    }
+}
+
+fn is_daemon(exe: &str) -> bool {
+    let path = exe.strip_suffix(" (deleted)").unwrap_or(exe);
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+    matches!(
+        name,
+        "sshd" | "sshd-session" | "sshd-auth" | "dropbear" | "dropbearmulti"
+    )
+}

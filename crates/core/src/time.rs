@@ -1,1 +1,0 @@
-//! Periods and buckets of time as an administrator names them.
