@@ -238,7 +238,7 @@ impl Machine {
 
     /// Makes the router lose packets from now on.
     pub fn lose(&self, loss: Loss) {
-        wire::lose(self.client.keeper(), loss);
+        wire::lose(&self.server, self.client.keeper(), loss);
     }
 
     /// Waits until every connection to the server has ended.

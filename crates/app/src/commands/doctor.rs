@@ -11,7 +11,10 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     let config = Config::load(arguments)?;
     let findings = doctor::examine(&config);
     anstream::print!("{}", doctor::text(&findings));
-    if findings.iter().any(|finding| finding.verdict == Verdict::Fail) {
+    if findings
+        .iter()
+        .any(|finding| finding.verdict == Verdict::Fail)
+    {
         return Err(Failure::told());
     }
     Ok(())

@@ -22,7 +22,10 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     runtime.block_on(async {
         let (daemon, opening) = daemon::open(config.clone())?;
         announce(&config, &opening);
-        daemon.run(|| reread(arguments)).await.map_err(Failure::from)
+        daemon
+            .run(|| reread(arguments))
+            .await
+            .map_err(Failure::from)
     })
 }
 
@@ -40,7 +43,11 @@ fn reread(arguments: &Arguments) -> Option<Config> {
 /// Says what is followed, what counts and where it is written: as a few lines
 /// for a person, as one for a log.
 fn announce(config: &Config, opening: &Opening) {
-    let ports = format!("{} ({})", daemon::port_list(&opening.ports), opening.ports_why);
+    let ports = format!(
+        "{} ({})",
+        daemon::port_list(&opening.ports),
+        opening.ports_why
+    );
     let interval = config.meter.interval.as_secs();
     let ledger = config.ledger.path.display();
     if !std::io::stderr().is_terminal() {

@@ -16,11 +16,16 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn start() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 
     pub(super) fn now(&self) -> Moment {
-        Moment { wall: Timestamp::now(), monotonic: self.start.elapsed() }
+        Moment {
+            wall: Timestamp::now(),
+            monotonic: self.start.elapsed(),
+        }
     }
 }
 
@@ -85,7 +90,8 @@ impl Schedule {
     }
 
     pub(super) fn commits_are_held(&self) -> bool {
-        self.commits_held_until.is_some_and(|until| Instant::now() < until)
+        self.commits_held_until
+            .is_some_and(|until| Instant::now() < until)
     }
 
     /// The log is to be followed again.
@@ -104,10 +110,14 @@ impl Schedule {
 
     /// Waits for whatever is due first.
     pub(super) async fn next(&mut self) -> Due {
-        let first = [(Some(self.sample), Due::Sample), (self.commit, Due::Commit), (self.source, Due::Source)]
-            .into_iter()
-            .filter_map(|(at, due)| Some((at?, due)))
-            .min_by_key(|(at, _)| *at);
+        let first = [
+            (Some(self.sample), Due::Sample),
+            (self.commit, Due::Commit),
+            (self.source, Due::Source),
+        ]
+        .into_iter()
+        .filter_map(|(at, due)| Some((at?, due)))
+        .min_by_key(|(at, _)| *at);
         let (at, due) = first.unwrap_or((self.sample, Due::Sample));
         tokio::time::sleep_until(at.into()).await;
         match due {

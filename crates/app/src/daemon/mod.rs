@@ -276,7 +276,10 @@ impl Daemon {
     }
 
     fn source_failed(&mut self) {
-        warn!("following the log stopped; trying again in {} s", RETRY_DELAY.as_secs());
+        warn!(
+            "following the log stopped; trying again in {} s",
+            RETRY_DELAY.as_secs()
+        );
         self.source_is_down = true;
         self.schedule.follow_within(RETRY_DELAY);
     }
@@ -304,7 +307,10 @@ impl Daemon {
         if let Err(error) = self.meter.watch(&self.survey.watched()) {
             warn!("{error:#}");
         }
-        self.config = Config { source: self.config.source.clone(), ..config };
+        self.config = Config {
+            source: self.config.source.clone(),
+            ..config
+        };
         self.schedule.sample_within(Duration::ZERO);
         info!("config read again");
     }

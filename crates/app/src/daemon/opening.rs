@@ -67,8 +67,13 @@ pub fn open(config: Config) -> Outcome<(Daemon, Opening)> {
     let saved = writer.saved(now.wall - NAMELESS_KEPT)?;
     let mut survey = Survey::new(config.meter.ports.as_deref());
     survey.know(open_ports(&saved.sessions, &boot));
-    let (table, outlived) =
-        Table::resume(boot, boot::time()?, saved.sessions, saved.checkpoint.clone(), now);
+    let (table, outlived) = Table::resume(
+        boot,
+        boot::time()?,
+        saved.sessions,
+        saved.checkpoint.clone(),
+        now,
+    );
     if !outlived.is_empty() {
         writer.commit(&outlived)?;
     }
@@ -126,7 +131,11 @@ impl Daemon {
             self.table.adopt(owner);
         }
         self.table.recall(history.into_claims());
-        debug!(connections = sockets.len(), nameless = self.table.nameless().count(), "started");
+        debug!(
+            connections = sockets.len(),
+            nameless = self.table.nameless().count(),
+            "started"
+        );
         self.refusals.tell(self.table.take_refusals());
         let checkpoint = checkpoint.filter(|place| self.source.has_place(place));
         self.follow(checkpoint.or(read.ok()));
@@ -154,14 +163,17 @@ fn find_ports(config: &Config, survey: &mut Survey) -> Result<String> {
     }
     let found = ports::find()?;
     survey.know(found.all());
-    Ok(match (found.by_sshd.is_empty(), found.by_systemd.is_empty()) {
-        (false, _) => "sshd listens there".into(),
-        (true, false) => "systemd listens there for sshd".into(),
-        (true, true) if found.hidden => {
-            "sshd runs, but its ports cannot be seen without CAP_SYS_PTRACE; set meter.ports".into()
-        }
-        (true, true) => "no sshd runs yet; looked for again every minute".into(),
-    })
+    Ok(
+        match (found.by_sshd.is_empty(), found.by_systemd.is_empty()) {
+            (false, _) => "sshd listens there".into(),
+            (true, false) => "systemd listens there for sshd".into(),
+            (true, true) if found.hidden => {
+                "sshd runs, but its ports cannot be seen without CAP_SYS_PTRACE; set meter.ports"
+                    .into()
+            }
+            (true, true) => "no sshd runs yet; looked for again every minute".into(),
+        },
+    )
 }
 
 fn needs_rights(error: anyhow::Error) -> Failure {

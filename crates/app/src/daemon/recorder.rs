@@ -36,23 +36,29 @@ impl Recorder {
     pub(super) fn start(mut writer: Writer) -> Result<Self> {
         let (jobs, incoming) = jobs::channel();
         let (outgoing, outcomes) = outcomes::unbounded_channel();
-        thread::Builder::new().name("ledger".into()).spawn(move || {
-            for job in incoming {
-                let outcome = match job {
-                    Job::Commit(batch) => {
-                        Outcome::Committed(writer.commit(&batch).map_err(Into::into))
+        thread::Builder::new()
+            .name("ledger".into())
+            .spawn(move || {
+                for job in incoming {
+                    let outcome = match job {
+                        Job::Commit(batch) => {
+                            Outcome::Committed(writer.commit(&batch).map_err(Into::into))
+                        }
+                        Job::Retain(now, retention) => {
+                            let retained = writer.retain(now, &retention);
+                            Outcome::Retained(retained.map(|it| it.more).map_err(Into::into))
+                        }
+                    };
+                    if outgoing.send(outcome).is_err() {
+                        return;
                     }
-                    Job::Retain(now, retention) => {
-                        let retained = writer.retain(now, &retention);
-                        Outcome::Retained(retained.map(|it| it.more).map_err(Into::into))
-                    }
-                };
-                if outgoing.send(outcome).is_err() {
-                    return;
                 }
-            }
-        })?;
-        Ok(Self { jobs, outcomes, pending: 0 })
+            })?;
+        Ok(Self {
+            jobs,
+            outcomes,
+            pending: 0,
+        })
     }
 
     pub(super) fn commit(&mut self, batch: Batch) {
@@ -80,7 +86,11 @@ impl Recorder {
     /// # Errors
     /// Where the thread is gone.
     pub(super) async fn outcome(&mut self) -> Result<Outcome> {
-        let outcome = self.outcomes.recv().await.context("the ledger's thread is gone")?;
+        let outcome = self
+            .outcomes
+            .recv()
+            .await
+            .context("the ledger's thread is gone")?;
         self.pending -= 1;
         Ok(outcome)
     }

@@ -50,8 +50,13 @@ pub(super) struct Survey {
 impl Survey {
     pub(super) fn new(configured: Option<&[u16]>) -> Self {
         let (answer, answers) = mpsc::unbounded_channel();
-        let mut survey =
-            Self { configured: None, known: BTreeSet::new(), under_way: false, answers, answer };
+        let mut survey = Self {
+            configured: None,
+            known: BTreeSet::new(),
+            under_way: false,
+            answers,
+            answer,
+        };
         survey.configure(configured);
         survey
     }
@@ -63,14 +68,21 @@ impl Survey {
     /// The ports to watch.
     pub(super) fn watched(&self) -> Vec<u16> {
         let ports = self.configured.as_ref().unwrap_or(&self.known);
-        if ports.is_empty() { vec![DEFAULT_PORT] } else { ports.iter().copied().collect() }
+        if ports.is_empty() {
+            vec![DEFAULT_PORT]
+        } else {
+            ports.iter().copied().collect()
+        }
     }
 
     /// Ports that are known to be sshd's; gives those that are watched only now.
     pub(super) fn know(&mut self, ports: impl IntoIterator<Item = u16>) -> Vec<u16> {
         let before = self.watched();
         self.known.extend(ports);
-        self.watched().into_iter().filter(|port| !before.contains(port)).collect()
+        self.watched()
+            .into_iter()
+            .filter(|port| !before.contains(port))
+            .collect()
     }
 
     /// Looks beside the loop; one survey at a time.

@@ -1,9 +1,6 @@
 //! The checks, one function each.
 
-use std::{
-    path::Path,
-    process::Command,
-};
+use std::{path::Path, process::Command};
 
 use super::{Finding, Verdict};
 use crate::{
@@ -48,7 +45,11 @@ pub(super) fn sshd(config: &Config) -> Finding {
 /// Does sshd log logins at all?
 pub(super) fn log_level() -> Finding {
     const SUBJECT: &str = "log level";
-    let output = match Command::new("sshd").arg("-T").env("PATH", PATH_WITH_SBIN).output() {
+    let output = match Command::new("sshd")
+        .arg("-T")
+        .env("PATH", PATH_WITH_SBIN)
+        .output()
+    {
         Ok(output) if output.status.success() => output,
         Ok(_) => {
             return Finding::new(SUBJECT, Verdict::Warn, "sshd does not tell its settings")
@@ -60,15 +61,25 @@ pub(super) fn log_level() -> Finding {
     };
     let settings = String::from_utf8_lossy(&output.stdout).to_lowercase();
     let setting = |name: &str| {
-        let line = settings.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let line = settings
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_default().to_owned()
     };
     let level = setting("loglevel");
     if ["quiet", "fatal", "error"].contains(&level.as_str()) {
-        return Finding::new(SUBJECT, Verdict::Fail, format!("LogLevel {level} hides logins"))
-            .hint("set `LogLevel INFO` in /etc/ssh/sshd_config and reload sshd");
+        return Finding::new(
+            SUBJECT,
+            Verdict::Fail,
+            format!("LogLevel {level} hides logins"),
+        )
+        .hint("set `LogLevel INFO` in /etc/ssh/sshd_config and reload sshd");
     }
-    Finding::new(SUBJECT, Verdict::Ok, format!("sshd logs logins (LogLevel {level})"))
+    Finding::new(
+        SUBJECT,
+        Verdict::Ok,
+        format!("sshd logs logins (LogLevel {level})"),
+    )
 }
 
 /// Where Debian has sshd, for those whose PATH lacks it.
@@ -89,8 +100,9 @@ pub(super) fn counters(_config: &Config) -> Finding {
             format!("this kernel's tcp_info is short ({length} bytes): wire bytes stay unknown"),
         )
         .hint("Linux 4.19 or newer tells them"),
-        Err(error) => Finding::new(SUBJECT, Verdict::Fail, format!("{error:#}"))
-            .hint("the kernel needs CONFIG_INET_DIAG and CONFIG_INET_TCP_DIAG (`modprobe tcp_diag`)"),
+        Err(error) => Finding::new(SUBJECT, Verdict::Fail, format!("{error:#}")).hint(
+            "the kernel needs CONFIG_INET_DIAG and CONFIG_INET_TCP_DIAG (`modprobe tcp_diag`)",
+        ),
     }
 }
 
@@ -101,7 +113,10 @@ pub(super) fn endings(_config: &Config) -> Finding {
         Ok(buffer) => Finding::new(
             SUBJECT,
             Verdict::Ok,
-            format!("the kernel announces each connection's end (queue of {} KiB)", buffer / 1024),
+            format!(
+                "the kernel announces each connection's end (queue of {} KiB)",
+                buffer / 1024
+            ),
         ),
         Err(error) => Finding::new(SUBJECT, Verdict::Fail, format!("{error:#}"))
             .hint("Linux 4.2 or newer with CONFIG_INET_TCP_DIAG does (`modprobe tcp_diag`)"),
@@ -127,7 +142,10 @@ pub(super) fn ledger(config: &Config) -> Finding {
     const SUBJECT: &str = "ledger";
     let path = config.ledger_path();
     if !path.exists() {
-        let words = format!("{} is not there yet; `sshmeter run` makes it", path.display());
+        let words = format!(
+            "{} is not there yet; `sshmeter run` makes it",
+            path.display()
+        );
         return Finding::new(SUBJECT, Verdict::Ok, words);
     }
     let check = Reader::open(path).and_then(|reader| store::check(&reader));
@@ -151,10 +169,18 @@ pub(super) fn ledger(config: &Config) -> Finding {
 pub(super) fn space(config: &Config) -> Finding {
     const SUBJECT: &str = "space";
     const LITTLE: u64 = 64 * 1024 * 1024;
-    let folder = config.ledger_path().ancestors().skip(1).find(|folder| folder.exists());
+    let folder = config
+        .ledger_path()
+        .ancestors()
+        .skip(1)
+        .find(|folder| folder.exists());
     let folder = folder.unwrap_or(Path::new("/"));
     let Ok(room) = rustix::fs::statvfs(folder) else {
-        return Finding::new(SUBJECT, Verdict::Warn, format!("{} hides its space", folder.display()));
+        return Finding::new(
+            SUBJECT,
+            Verdict::Warn,
+            format!("{} hides its space", folder.display()),
+        );
     };
     let free = room.f_bavail.saturating_mul(room.f_frsize);
     let words = format!("{} MiB free in {}", free / (1024 * 1024), folder.display());
@@ -175,5 +201,10 @@ fn from_failure(subject: &'static str, text: &str) -> Finding {
             None => words.push(line.trim_start_matches("error: ").trim()),
         }
     }
-    Finding { subject, verdict: Verdict::Fail, words: words.join(", "), hint }
+    Finding {
+        subject,
+        verdict: Verdict::Fail,
+        words: words.join(", "),
+        hint,
+    }
 }

@@ -35,7 +35,12 @@ pub struct Finding {
 
 impl Finding {
     fn new(subject: &'static str, verdict: Verdict, words: impl Into<String>) -> Self {
-        Self { subject, verdict, words: words.into(), hint: None }
+        Self {
+            subject,
+            verdict,
+            words: words.into(),
+            hint: None,
+        }
     }
 
     fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -70,8 +75,11 @@ pub fn text(findings: &[Finding]) -> String {
             Verdict::Fail => ("fail", "\x1b[31m"),
         };
         // Writing to a String cannot fail.
-        let _infallible =
-            writeln!(text, "{colour}{word:<5}\x1b[0m {:<9} {}", finding.subject, finding.words);
+        let _infallible = writeln!(
+            text,
+            "{colour}{word:<5}\x1b[0m {:<9} {}",
+            finding.subject, finding.words
+        );
         if let Some(hint) = &finding.hint {
             let _infallible = writeln!(text, "{:15} hint: {hint}", "");
         }

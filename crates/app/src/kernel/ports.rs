@@ -74,7 +74,9 @@ pub fn find_with(clients: &[Endpoint]) -> Result<Found> {
         let of_sshd = sockets.iter().filter(|socket| {
             socket.peer == *client && socket.inode.is_some_and(|inode| held.contains(&inode))
         });
-        found.by_sshd.extend(of_sshd.map(|socket| socket.local.port()));
+        found
+            .by_sshd
+            .extend(of_sshd.map(|socket| socket.local.port()));
     }
     Ok(found)
 }

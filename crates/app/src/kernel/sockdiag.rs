@@ -155,7 +155,10 @@ impl SocketMeter {
     }
 }
 
-#[expect(deprecated, reason = "an OwnedFd inside stays open as long as the AsyncFd polls it")]
+#[expect(
+    deprecated,
+    reason = "an OwnedFd inside stays open as long as the AsyncFd polls it"
+)]
 fn polled(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::new(descriptor)
 }

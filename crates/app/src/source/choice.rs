@@ -199,7 +199,9 @@ impl Places {
 
 /// Whether a daemon listens on a datagram socket.
 fn listens(socket: &Path) -> bool {
-    UnixDatagram::unbound().and_then(|ours| ours.connect(socket)).is_ok()
+    UnixDatagram::unbound()
+        .and_then(|ours| ours.connect(socket))
+        .is_ok()
 }
 
 fn system_journals(folder: &Path) -> io::Result<Vec<PathBuf>> {

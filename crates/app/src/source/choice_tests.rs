@@ -120,7 +120,11 @@ fn a_log_daemon_that_wrote_nothing_yet_is_waited_for() {
     let _rsyslogd = UnixDatagram::bind(&system.places.syslog).unwrap();
     let choice = system.choose(SourceKind::Auto, None).unwrap();
     assert_eq!(choice.kind, system.file("auth.log"));
-    assert!(choice.why.ends_with("the file is waited for"), "{}", choice.why);
+    assert!(
+        choice.why.ends_with("the file is waited for"),
+        "{}",
+        choice.why
+    );
 }
 
 #[test]

@@ -68,7 +68,11 @@ impl Table {
                 match self.live_with_inode(inodes) {
                     Some(held) if self.connections[&held].peer == peer => Ok(Some(held)),
                     None if !by_peer.is_some_and(|cookie| self.has_inode(cookie)) => Ok(by_peer),
-                    _ => Err(Refusal::Elsewhere { peer, pid: claim.pid, claimed: claimed() }),
+                    _ => Err(Refusal::Elsewhere {
+                        peer,
+                        pid: claim.pid,
+                        claimed: claimed(),
+                    }),
                 }
             }
         }

@@ -183,8 +183,18 @@ fn a_line_of_another_connection_s_sshd_is_refused() {
 #[test]
 fn a_connection_first_seen_at_its_end_has_no_inode_to_deny_its_line() {
     let mut table = table();
-    table.hear(&accepted("alice", 4000, 3), Witness::Holds(vec![501]), at(3));
-    table.ended(&Socket { inode: None, ..socket(1, 4000, 100) }, at(4));
+    table.hear(
+        &accepted("alice", 4000, 3),
+        Witness::Holds(vec![501]),
+        at(3),
+    );
+    table.ended(
+        &Socket {
+            inode: None,
+            ..socket(1, 4000, 100)
+        },
+        at(4),
+    );
     assert_eq!(names(&mut table), named("alice"));
     assert_eq!(table.take_refusals(), []);
 }
