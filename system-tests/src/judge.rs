@@ -156,8 +156,8 @@ impl Judgement {
         if !faults.is_empty() {
             let _ = write!(
                 faults,
-                " (FIN {:?}, RST {}, repeated {:?})",
-                connection.finished, connection.reset, connection.repeated
+                " (FIN {:?}, RST {}, repeated {:?}, SACK {:?})",
+                connection.finished, connection.reset, connection.repeated, connection.selective
             );
             self.fault(visit, connection, faults.trim());
         }

@@ -25,7 +25,7 @@ mod wire;
 pub use capture::{Capture, Truth};
 pub use client::{Client, Family, OpenVisit, Visit, VisitBuilder};
 pub use daemon::{Answer, Daemon, End, Report, Row, Session};
-pub use ground::{binary, missing, stands};
+pub use ground::{MUST_RUN, binary, missing, stands};
 pub use judge::{Judgement, NOBODY, Tolerance, judge, must_agree};
 pub use keeper::Keeper;
 pub use machine::{Log, Machine, MachineBuilder};

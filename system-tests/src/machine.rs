@@ -4,7 +4,13 @@
 //! go to memory. So every default path is tried as it is (`/var/log/auth.log`,
 //! `/etc/ssh`, `/var/lib/sshmeter`) and this machine never notices.
 
-use std::{process::Output, time::Duration};
+use std::{
+    cell::Cell,
+    fs::File,
+    path::PathBuf,
+    process::{Output, Stdio},
+    time::Duration,
+};
 
 use rustix::process::Signal;
 
@@ -14,7 +20,7 @@ use crate::{
     daemon::Daemon,
     ground,
     keeper::{HOLD, Keeper},
-    process::{Process, quietly},
+    process::Process,
     users::{User, quoted, script, standard_users},
     wait_for, wire,
     wire::Loss,
@@ -41,6 +47,7 @@ pub struct MachineBuilder {
     sshd: bool,
     sshd_lines: String,
     users: Vec<User>,
+    binary: Option<PathBuf>,
 }
 
 /// A throwaway server with its client.
@@ -52,7 +59,7 @@ pub struct Machine {
     server: Keeper,
     log: Log,
     ports: Vec<u16>,
-    captures: std::cell::Cell<usize>,
+    captures: Cell<usize>,
 }
 
 impl MachineBuilder {
@@ -84,6 +91,13 @@ impl MachineBuilder {
         self
     }
 
+    /// This sshmeter instead of [`ground::binary`].
+    #[must_use]
+    pub fn sshmeter(mut self, binary: PathBuf) -> Self {
+        self.binary = Some(binary);
+        self
+    }
+
     /// Makes the machine and waits until it can be logged in to.
     #[must_use]
     pub fn start(self) -> Machine {
@@ -96,7 +110,7 @@ impl MachineBuilder {
             server,
             log: self.log,
             ports: self.ports.clone(),
-            captures: std::cell::Cell::new(0),
+            captures: Cell::new(0),
         };
         machine.start_log();
         if self.sshd {
@@ -106,7 +120,7 @@ impl MachineBuilder {
     }
 
     fn root_script(&self, public_keys: &[String]) -> String {
-        let binary = ground::binary();
+        let binary = self.binary.clone().unwrap_or_else(ground::binary);
         let binary = quoted(&binary.to_string_lossy());
         let users = script(&self.users, public_keys);
         let sshd_config = quoted(&self.sshd_config_file());
@@ -174,6 +188,7 @@ impl Machine {
             sshd: true,
             sshd_lines: String::new(),
             users: standard_users(),
+            binary: None,
         }
     }
 
@@ -223,7 +238,7 @@ impl Machine {
 
     /// Makes the router lose packets from now on.
     pub fn lose(&self, loss: Loss) {
-        wire::lose(self.client.keeper(), loss);
+        wire::lose(&self.server, self.client.keeper(), loss);
     }
 
     /// Waits until every connection to the server has ended.
@@ -247,10 +262,11 @@ impl Machine {
 
     /// Starts a program of the machine that runs until the machine's end.
     pub fn start_service(&mut self, name: &str, program: &str, arguments: &[&str]) {
+        let words = File::create(self.server.path(format!("/run/{name}.words")));
+        let words = words.expect("a file for a service's words");
         let mut command = self.server.command(program);
-        quietly(command.args(arguments));
-        command.stdout(std::process::Stdio::null());
-        command.stderr(std::process::Stdio::inherit());
+        command.args(arguments).stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(words);
         let process = self.server.spawn(&mut command, name);
         self.processes.push((name.to_owned(), process));
     }

@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    process::{Child, Output, Stdio},
+    process::{Child, Stdio},
     time::Duration,
 };
 
@@ -77,19 +77,6 @@ impl Process {
         })
         .code()
     }
-
-    /// Waits for the end and takes what was written to the pipes.
-    ///
-    /// # Panics
-    /// When its output cannot be read.
-    pub fn output(mut self) -> Output {
-        let output = Output {
-            status: self.child.wait().expect("a child can be waited for"),
-            stdout: drain(self.child.stdout.take()),
-            stderr: drain(self.child.stderr.take()),
-        };
-        output
-    }
 }
 
 impl Drop for Process {
@@ -100,14 +87,6 @@ impl Drop for Process {
             let _ = self.child.wait();
         }
     }
-}
-
-fn drain(pipe: Option<impl std::io::Read>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    if let Some(mut pipe) = pipe {
-        let _ = pipe.read_to_end(&mut bytes);
-    }
-    bytes
 }
 
 /// The children of a process.

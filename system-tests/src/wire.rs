@@ -18,12 +18,15 @@ pub(crate) const SERVER: [&str; 2] = ["10.77.0.1", "fd00:77::1"];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loss(pub u8);
 
-/// Where a sending thread moves between processors, packets would overtake each
-/// other in a veth pair, and a full backlog would lose them: so one processor
-/// takes all, and windows are small enough for its queue. A clean wire has to be
-/// clean, or nothing on it could be asked to be equal to the byte.
-const IN_ORDER: &str = "for queue in /sys/class/net/*/queues/rx-0/rps_cpus; do \
-     echo 1 >$queue; done; echo 4096 131072 800000 >/proc/sys/net/ipv4/tcp_rmem";
+/// A clean wire has to be clean, or nothing on it could be asked to be equal to
+/// the byte. Where a sending thread moves between processors, packets would
+/// overtake each other in a veth pair, and a full backlog would lose them: so
+/// one processor takes all, and windows are small enough for its queue. And on
+/// a machine that is busy with tests a stall is no loss, so no lone packet is
+/// sent again to probe for one.
+const CALM: &str = "for queue in /sys/class/net/*/queues/rx-0/rps_cpus; do \
+     echo 1 >$queue; done; echo 4096 131072 800000 >/proc/sys/net/ipv4/tcp_rmem; \
+     echo 0 >/proc/sys/net/ipv4/tcp_early_retrans";
 
 /// While a link-local address is tentative its host asks for no neighbour, and
 /// the first SYN-ACK would wait long enough for the SYN to be repeated.
@@ -52,7 +55,7 @@ pub(crate) fn lay(server: &Keeper, client: &Keeper) {
         ip link set eth0 up
         ip route add default via 10.77.0.254
         ip route add default via fd00:77::fe
-        {IN_ORDER}"
+        {CALM}"
     ));
     client.shell(&format!(
         "router() {{ ip netns exec router \"$@\"; }}
@@ -74,7 +77,7 @@ pub(crate) fn lay(server: &Keeper, client: &Keeper) {
         router ip addr add fd00:79::2/64 dev lan nodad
         router ip link set wire up
         router ip link set lan up
-        router bash -euc '{IN_ORDER}'
+        router bash -euc '{CALM}'
         router bash -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
         router bash -c 'echo 1 >/proc/sys/net/ipv6/conf/all/forwarding'
         router ip route add 10.78.0.0/16 via 10.79.0.1
@@ -84,12 +87,15 @@ pub(crate) fn lay(server: &Keeper, client: &Keeper) {
         ip route add local 10.78.0.0/16 dev lo
         ip route add local fd00:78::/64 dev lo
         echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind
-        {IN_ORDER}"
+        {CALM}"
     ));
 }
 
-/// Makes the router lose packets from now on.
-pub(crate) fn lose(client: &Keeper, loss: Loss) {
+/// Makes the router lose packets from now on, and both ends try as hard as ever.
+pub(crate) fn lose(server: &Keeper, client: &Keeper, loss: Loss) {
+    for end in [server, client] {
+        end.shell("echo 3 >/proc/sys/net/ipv4/tcp_early_retrans");
+    }
     let percent = loss.0;
     client.shell(&format!(
         "ip netns exec router nft -f - <<'END'

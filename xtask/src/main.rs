@@ -1,2 +1,50 @@
-//! Project commands.
-fn main() {}
+//! The project's own commands: `cargo xtask test`, `lint` and `demo`.
+//!
+//! Each does all it needs by itself, on a machine that has nothing but Rust, and
+//! says what it could not do. None of them is needed to build or use sshmeter.
+
+mod build;
+mod demo;
+mod lint;
+mod packages;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "sshmeter's own commands")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Install what the tests need (as root, where it is missing) and run every test.
+    Test {
+        /// Passed on to `cargo test`: a name to filter by, `--test loss`, `-- --nocapture`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Check formatting, lints, and the licences and sources of dependencies.
+    Lint,
+    /// Meter three users on a throwaway server and hold the report against a packet capture.
+    Demo,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Test { arguments } => test::run(&arguments),
+        Command::Lint => lint::run(),
+        Command::Demo => demo::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The programs that the real tests need, and the Debian packages they are in.
+//!
+//! Nothing that is installed here starts running: while apt works, a
+//! `policy-rc.d` forbids it, and services that are new on this machine are
+//! switched off for its next start too.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::build::succeed;
+
+/// A file that the tests need and the package that brings it.
+const NEEDED: [(&str, &str); 18] = [
+    ("sshd", "openssh-server"),
+    ("ssh", "openssh-client"),
+    ("scp", "openssh-client"),
+    ("sftp", "openssh-client"),
+    ("dropbear", "dropbear-bin"),
+    ("rsyslogd", "rsyslog"),
+    ("journalctl", "systemd"),
+    ("/usr/lib/systemd/systemd-journald", "systemd"),
+    ("systemd-socket-activate", "systemd"),
+    ("ip", "iproute2"),
+    ("ss", "iproute2"),
+    ("tcpdump", "tcpdump"),
+    ("nft", "nftables"),
+    ("ethtool", "ethtool"),
+    ("ps", "procps"),
+    ("unshare", "util-linux"),
+    ("logger", "bsdutils"),
+    ("/usr/share/zoneinfo/Asia/Kathmandu", "tzdata"),
+];
+
+const SERVICES: [&str; 3] = ["ssh.service", "ssh.socket", "rsyslog.service"];
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Installs what is missing, where that can be done; says what it does.
+///
+/// Where it cannot be done the tests that need it say so themselves.
+pub(crate) fn install() -> Result<()> {
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not installed, and only root can install it: {list}");
+        return Ok(());
+    }
+    if find("apt-get").is_none() {
+        eprintln!("not installed, and there is no apt-get here to install it with: {list}");
+        return Ok(());
+    }
+    eprintln!("installing what the tests need, starting none of it: {list}");
+    let before = present_services();
+    let policy = Policy::forbid_starting()?;
+    apt(&["update", "-q"])?;
+    let mut arguments = vec!["install", "-q", "-y", "--no-install-recommends"];
+    arguments.extend(&missing);
+    apt(&arguments)?;
+    drop(policy);
+    switch_off_all_but(&before);
+    Ok(())
+}
+
+fn missing() -> Vec<&'static str> {
+    let mut packages: Vec<&str> = NEEDED
+        .into_iter()
+        .filter(|(file, _)| find(file).is_none())
+        .map(|(_, package)| package)
+        .collect();
+    packages.dedup();
+    packages
+}
+
+/// Where a program, or a file given by its path, is.
+fn find(name: &str) -> Option<PathBuf> {
+    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+        .into_iter()
+        // Joined to a folder, an absolute path stays what it is.
+        .map(|folder| Path::new(folder).join(name))
+        .find(|path| path.exists())
+}
+
+fn apt(arguments: &[&str]) -> Result<()> {
+    let mut command = Command::new("apt-get");
+    command
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null());
+    succeed(
+        &mut command,
+        &format!("apt-get {} failed", arguments.join(" ")),
+    )
+}
+
+fn present_services() -> Vec<&'static str> {
+    SERVICES
+        .into_iter()
+        .filter(|service| {
+            ["/lib/systemd/system", "/usr/lib/systemd/system"]
+                .iter()
+                .any(|folder| Path::new(folder).join(service).exists())
+        })
+        .collect()
+}
+
+fn switch_off_all_but(before: &[&str]) {
+    for service in present_services() {
+        if before.contains(&service) {
+            continue;
+        }
+        let disabled = Command::new("systemctl")
+            .args(["--quiet", "disable", service])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        match disabled {
+            Ok(status) if status.success() => {
+                eprintln!("{service} is new here and switched off");
+            }
+            _ => eprintln!("{service} is new here and will run from the next start on"),
+        }
+    }
+}
+
+/// While this lives, no package's script starts a service.
+struct Policy {
+    ours: bool,
+}
+
+impl Policy {
+    fn forbid_starting() -> Result<Self> {
+        if Path::new(POLICY).exists() {
+            // Somebody has a policy already, as containers do; it is theirs.
+            return Ok(Self { ours: false });
+        }
+        fs::write(POLICY, "#!/bin/sh\nexit 101\n")
+            .and_then(|()| fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755)))
+            .with_context(|| format!("{POLICY} cannot be written"))?;
+        Ok(Self { ours: true })
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        if self.ours {
+            let _ = fs::remove_file(POLICY);
+        }
+    }
+}
