@@ -48,6 +48,7 @@ pub struct MachineBuilder {
     sshd_lines: String,
     users: Vec<User>,
     binary: Option<PathBuf>,
+    ledger_folder: Option<PathBuf>,
 }
 
 /// A throwaway server with its client.
@@ -98,6 +99,14 @@ impl MachineBuilder {
         self
     }
 
+    /// A folder of this machine as the server's /var/lib/sshmeter, so that a
+    /// test can open the ledger too: SQLite follows no path into namespaces.
+    #[must_use]
+    pub fn ledger_folder(mut self, folder: PathBuf) -> Self {
+        self.ledger_folder = Some(folder);
+        self
+    }
+
     /// Makes the machine and waits until it can be logged in to.
     #[must_use]
     pub fn start(self) -> Machine {
@@ -123,6 +132,11 @@ impl MachineBuilder {
         let binary = self.binary.clone().unwrap_or_else(ground::binary);
         let binary = quoted(&binary.to_string_lossy());
         let users = script(&self.users, public_keys);
+        let ledger = self.ledger_folder.as_ref().map(|folder| {
+            let folder = quoted(&folder.to_string_lossy());
+            format!("mkdir -p var/lib/sshmeter; mount --bind {folder} var/lib/sshmeter")
+        });
+        let ledger = ledger.unwrap_or_default();
         let sshd_config = quoted(&self.sshd_config_file());
         format!(
             "set -eu; exec 2>&1
@@ -153,6 +167,7 @@ impl MachineBuilder {
             rm -rf etc/sshmeter var/lib/sshmeter etc/ssh etc/nologin etc/machine-id
             mkdir -p etc/ssh
             tr -d - </proc/sys/kernel/random/uuid >etc/machine-id
+            {ledger}
             {users}
             printf %s {sshd_config} >etc/ssh/sshd_config
             ssh-keygen -q -t ed25519 -N '' -f etc/ssh/ssh_host_ed25519_key
@@ -189,6 +204,7 @@ impl Machine {
             sshd_lines: String::new(),
             users: standard_users(),
             binary: None,
+            ledger_folder: None,
         }
     }
 

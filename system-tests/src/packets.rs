@@ -44,7 +44,7 @@ pub struct Connection {
     pub wire: Flow,
     /// The TCP stream by its sequence numbers: every byte once.
     pub payload: Flow,
-    /// Bytes that crossed the wire again.
+    /// Bytes (and SYNs) that crossed the wire again.
     pub repeated: Flow,
     /// Segments that carried SACK blocks.
     pub selective: Flow,
@@ -212,8 +212,10 @@ impl Segment {
     /// a segment lost before the capture is counted once, as it must be.
     fn advance(&self, next: &mut Option<u32>) -> (u64, u64) {
         if self.synchronize {
+            // A SYN's own number is part of the stream's numbering, not of its bytes.
+            let again = u64::from(next.is_some());
             *next = Some(self.sequence.wrapping_add(1));
-            return (0, 0);
+            return (again, 0);
         }
         let Some(expected) = *next else {
             return (0, 0);

@@ -1,7 +1,7 @@
 //! Everything that can be wrong from outside has an answer: a sentence, a hint,
 //! the right exit code, and nothing lost.
 
-use std::{fs, path::PathBuf, process::Output, time::Duration};
+use std::{fs, process::Output, time::Duration};
 
 use rusqlite::Connection;
 use system_tests::{Machine, Tolerance, must_agree, stands, wait_for};
@@ -68,15 +68,20 @@ fn what_is_no_ledger_is_refused_and_left_alone() {
     let ledger = machine.server().path(LEDGER);
     let good = fs::read(&ledger).expect("the daemon made a ledger");
 
-    let foreign = machine.server().path("/tmp/foreign.db");
+    let folder = tempfile::tempdir().expect("a folder");
+    let foreign = folder.path().join("foreign.db");
     Connection::open(&foreign)
         .and_then(|connection| connection.execute_batch("CREATE TABLE bookmarks (url TEXT)"))
         .expect("a foreign database");
-    let newer = machine.server().path("/tmp/newer.db");
+    let newer = folder.path().join("newer.db");
     fs::write(&newer, &good).expect("a copy");
     Connection::open(&newer)
         .and_then(|connection| connection.pragma_update(None, "user_version", 9999))
         .expect("a newer version");
+    for name in ["foreign.db", "newer.db"] {
+        let inside = machine.server().path(format!("/tmp/{name}"));
+        fs::copy(folder.path().join(name), inside).expect("a copy");
+    }
     let mut torn = good.clone();
     let middle = torn.len() / 3;
     torn[100..middle].fill(0xa5);
@@ -130,11 +135,13 @@ fn a_ledger_locked_for_a_while_loses_nothing() {
     if !stands("bad_input::a_ledger_locked_for_a_while_loses_nothing") {
         return;
     }
-    let machine = Machine::builder().start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let machine = Machine::builder()
+        .ledger_folder(folder.path().to_owned())
+        .start();
     let capture = machine.capture();
     let mut daemon = machine.daemon();
-    let ledger: PathBuf = machine.server().path(LEDGER);
-    let lock = Connection::open(ledger).expect("the ledger can be opened");
+    let lock = Connection::open(folder.path().join("ledger.db")).expect("the ledger");
     lock.execute_batch("BEGIN IMMEDIATE").expect("the lock");
     let mut visits = vec![
         machine
