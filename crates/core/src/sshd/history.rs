@@ -1,6 +1,6 @@
 //! Sessions as far as a log alone tells them: who logged in, from where, and
-//! what line ended it. No kernel confirms any of it, so this is for looking at
-//! a log, never for counting.
+//! what line ended it. No kernel confirms any of it here: it is for looking at a
+//! log and, where a live connection agrees, for naming one older than the daemon.
 //!
 //! At INFO nothing links the lines of a connection but its client's address and
 //! port, and the pid of the process that logged it in; both are reused, so a
