@@ -10,6 +10,7 @@ pub mod config;
 pub mod daemon;
 pub mod doctor;
 pub mod error;
+pub mod input;
 pub mod kernel;
 pub mod render;
 pub mod source;

@@ -80,6 +80,8 @@ pub struct TcpSample {
     pub bytes_sent: Option<u64>,
     /// Data bytes retransmitted.
     pub bytes_retransmitted: Option<u64>,
+    /// Segments that the peer reported to have received twice.
+    pub duplicates_reported: Option<u32>,
 }
 
 /// What stands in for a connection whose socket was destroyed.
@@ -98,6 +100,10 @@ pub enum Remains {
 const TIMESTAMPS: u8 = 1;
 const SACK: u8 = 2;
 const WINDOW_SCALING: u8 = 4;
+
+/// What a report of a duplicate (a D-SACK, RFC 2883) adds to the bare
+/// acknowledgement that carries it: the SACK option with one block, padded.
+const DUPLICATE_REPORT_BYTES: u64 = 12;
 
 /// The TCP states in which the peer's FIN has been received
 /// (include/net/tcp_states.h).
@@ -121,6 +127,7 @@ impl TcpSample {
             segments_in: u32_at(bytes, 140),
             bytes_sent: u64_at(bytes, 200),
             bytes_retransmitted: u64_at(bytes, 208),
+            duplicates_reported: u32_at(bytes, 216),
         }
     }
 
@@ -178,8 +185,11 @@ impl TcpSample {
         // Our SYN-ACK is in no counter; the peer's SYN is one of its segments,
         // only longer than the others.
         let outbound = self.bytes_sent? + u64::from(self.segments_out?) * header + handshake;
-        let inbound =
-            payload.inbound + u64::from(self.segments_in?) * header + (handshake - header);
+        let reports = u64::from(self.duplicates_reported.unwrap_or(0)) * DUPLICATE_REPORT_BYTES;
+        let inbound = payload.inbound
+            + u64::from(self.segments_in?) * header
+            + reports
+            + (handshake - header);
         let earlier = earlier.unwrap_or_default();
         Some(Flow {
             inbound: unwrapped(inbound, earlier.inbound, wrap),

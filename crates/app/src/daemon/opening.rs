@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use sshmeter_core::{
     identity::BootId,
     ledger::{Checkpoint, SessionRecord},
-    session::{History, Owner, Table},
-    sshd::Parsed,
+    session::{Owner, Table},
+    sshd::{History, Parsed},
 };
 use tracing::{debug, warn};
 
@@ -130,7 +130,7 @@ impl Daemon {
         for owner in &owners {
             self.table.adopt(owner);
         }
-        self.table.recall(history.into_claims());
+        self.table.recall(history.into_sessions());
         debug!(
             connections = sockets.len(),
             nameless = self.table.nameless().count(),

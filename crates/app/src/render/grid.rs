@@ -43,16 +43,14 @@ pub(super) struct Grid {
 impl Grid {
     /// How many cells a line takes.
     pub(super) fn width(&self) -> usize {
-        let widths = self.table().column_max_content_widths();
-        let gaps = widths.len().saturating_sub(1) * usize::from(GAP);
-        widths.into_iter().map(usize::from).sum::<usize>() + gaps
+        width_of(&self.table())
     }
 
     /// The lines, header, rules and total included.
     pub(super) fn lines(&self, view: &View<'_>) -> Vec<String> {
-        let rule = if view.unicode { "─" } else { "-" }.repeat(self.width());
-        let rule = view.styled(Style::Dim, &rule);
         let table = self.table();
+        let rule = if view.unicode { "─" } else { "-" }.repeat(width_of(&table));
+        let rule = view.styled(Style::Dim, &rule);
         let mut lines = Vec::new();
         let all = table.lines().collect::<Vec<_>>();
         let last = all.len().saturating_sub(1);
@@ -90,6 +88,12 @@ impl Grid {
         }
         table
     }
+}
+
+fn width_of(table: &Table) -> usize {
+    let widths = table.column_max_content_widths();
+    let gaps = widths.len().saturating_sub(1) * usize::from(GAP);
+    widths.into_iter().map(usize::from).sum::<usize>() + gaps
 }
 
 /// A bar of a share of the largest, `room` cells for the largest itself.

@@ -9,8 +9,10 @@ mod grid;
 mod json;
 mod moment;
 mod notes;
+pub mod parse;
 mod report_table;
 mod sessions_table;
+pub mod text;
 
 use std::collections::BTreeMap;
 

@@ -54,9 +54,14 @@ fn unequal_sums(connection: &Connection) -> rusqlite::Result<Vec<String>> {
             "its minutes hold {minutes} bytes and its sessions {sessions}"
         ));
     }
+    // Minutes of connections that may still be named can outlive their hours.
     for (fine, coarse, since) in [
-        (Unit::Minute, Unit::Hour, kept.minutes_since),
-        (Unit::Hour, Unit::Day, kept.hours_since),
+        (
+            Unit::Minute,
+            Unit::Hour,
+            kept.minutes_since.max(kept.hours_since),
+        ),
+        (Unit::Hour, Unit::Day, kept.hours_since.max(kept.days_since)),
         (Unit::Day, Unit::Month, kept.days_since),
     ] {
         let (fine, coarse) = (table_of(fine), table_of(coarse));

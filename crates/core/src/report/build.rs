@@ -1,6 +1,6 @@
 //! Gathers what the ledger's rows hold into the rows of a report.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use super::{Account, Key, Note, Per, Report, Request, Row, Sum, Who};
 use crate::{
@@ -49,9 +49,8 @@ pub struct Builder {
     groups: Vec<Key>,
     group_of: HashMap<Key, Group>,
     cells: HashMap<(Group, Minute), Traffic>,
-    /// By group: at which bucket's start how many more (or fewer) sessions
-    /// are open in the bucket than in the one before.
-    changes: BTreeMap<(Group, Minute), i64>,
+    /// By group, in its place: how many sessions came and went.
+    changes: Vec<Changes>,
     sessions: u64,
     left_out: Sum,
     sessions_kept_since: Option<Minute>,
@@ -91,7 +90,7 @@ impl Builder {
             groups: Vec::new(),
             group_of: HashMap::new(),
             cells: HashMap::new(),
-            changes: BTreeMap::new(),
+            changes: Vec::new(),
             sessions: 0,
             left_out: Sum {
                 sessions: Some(0),
@@ -121,6 +120,7 @@ impl Builder {
         }
         let group = Group(self.groups.len());
         self.groups.push(key.clone());
+        self.changes.push(Changes::default());
         self.group_of.insert(key, group);
         Place::Shown(group)
     }
@@ -150,8 +150,9 @@ impl Builder {
                 let first = self.bucket_start(span.begin.max(period.since()));
                 let last = span.end.map_or(period.until(), Minute::next);
                 let after = self.bucket_end(Minute(last.min(period.until()).0 - 1));
-                *self.changes.entry((group, first)).or_default() += 1;
-                *self.changes.entry((group, after)).or_default() -= 1;
+                let changes = &mut self.changes[group.0];
+                count(&mut changes.first_seen, first);
+                count(&mut changes.gone, after);
             }
             Place::LeftOut => {
                 self.left_out.sessions = self.left_out.sessions.map(|sessions| sessions + 1);
@@ -184,7 +185,8 @@ impl Builder {
             .collect::<Vec<_>>();
         cells.sort_unstable_by_key(|(cell, _)| *cell);
         let mut rows = Vec::with_capacity(cells.len());
-        let mut open = OpenCount::new(&self.changes);
+        let mut changes = std::mem::take(&mut self.changes);
+        let mut open = OpenCount::new(&mut changes);
         for ((group, start), traffic) in cells {
             let sessions = open.at(group, start);
             rows.push(Row {
@@ -223,8 +225,10 @@ impl Builder {
     /// for the whole period.
     fn add_idle_groups(&mut self) {
         let since = self.request.period.since();
-        for &(group, _) in self.changes.keys() {
-            self.cells.entry((group, since)).or_default();
+        for (group, changes) in self.changes.iter().enumerate() {
+            if !changes.first_seen.is_empty() {
+                self.cells.entry((Group(group), since)).or_default();
+            }
         }
     }
 
@@ -255,38 +259,62 @@ fn size(traffic: Traffic) -> u64 {
     traffic.wire.or(traffic.payload).map_or(0, Flow::total)
 }
 
+/// In which buckets a group's sessions were first seen, and from which on they
+/// were gone. Sessions come by the hundred thousand and mostly in the order of
+/// their end, so that counting up the last bucket is nearly always enough.
+#[derive(Debug, Default)]
+struct Changes {
+    first_seen: Vec<(Minute, u64)>,
+    gone: Vec<(Minute, u64)>,
+}
+
+fn count(changes: &mut Vec<(Minute, u64)>, at: Minute) {
+    match changes.last_mut() {
+        Some((last, number)) if *last == at => *number += 1,
+        _ => changes.push((at, 1)),
+    }
+}
+
 /// How many sessions were open, asked for in ascending order of group and start.
 struct OpenCount<'a> {
-    changes: std::iter::Peekable<std::collections::btree_map::Iter<'a, (Group, Minute), i64>>,
+    changes: &'a mut [Changes],
     group: Option<Group>,
-    open: i64,
+    seen: (usize, u64),
+    gone: (usize, u64),
 }
 
 impl<'a> OpenCount<'a> {
-    fn new(changes: &'a BTreeMap<(Group, Minute), i64>) -> Self {
+    fn new(changes: &'a mut [Changes]) -> Self {
         Self {
-            changes: changes.iter().peekable(),
+            changes,
             group: None,
-            open: 0,
+            seen: (0, 0),
+            gone: (0, 0),
         }
     }
 
     fn at(&mut self, group: Group, start: Minute) -> u64 {
-        while let Some(&(&(changed, at), &change)) = self.changes.peek()
-            && (changed, at) <= (group, start)
-        {
-            if self.group != Some(changed) {
-                self.group = Some(changed);
-                self.open = 0;
-            }
-            self.open += change;
-            self.changes.next();
+        let changes = &mut self.changes[group.0];
+        if self.group != Some(group) {
+            changes.first_seen.sort_unstable();
+            changes.gone.sort_unstable();
+            self.group = Some(group);
+            self.seen = (0, 0);
+            self.gone = (0, 0);
         }
-        if self.group == Some(group) {
-            u64::try_from(self.open).unwrap_or(0)
-        } else {
-            0
-        }
+        add_up_to(&changes.first_seen, start, &mut self.seen);
+        add_up_to(&changes.gone, start, &mut self.gone);
+        self.seen.1 - self.gone.1
+    }
+}
+
+/// Goes on adding up what happened until a bucket's start, that one included.
+fn add_up_to(changes: &[(Minute, u64)], start: Minute, (next, sum): &mut (usize, u64)) {
+    while let Some((at, number)) = changes.get(*next)
+        && *at <= start
+    {
+        *sum += number;
+        *next += 1;
     }
 }
 

@@ -8,6 +8,7 @@ use super::Moment;
 use crate::{
     identity::{Endpoint, Pid, UserName},
     ledger::{Checkpoint, Login},
+    sshd::LoggedSession,
 };
 
 /// What the kernel says about the process that wrote a line.
@@ -35,6 +36,27 @@ pub struct Claim {
     pub time: Timestamp,
     /// What the kernel says of the writer.
     pub witness: Witness,
+}
+
+impl Claim {
+    /// The claim of a session that a log's past leaves open, if it names its
+    /// client and its time.
+    pub(super) fn of_past(session: LoggedSession) -> Option<Self> {
+        if session.end.is_some() {
+            return None;
+        }
+        Some(Self {
+            login: Login {
+                user: session.user,
+                method: session.method,
+                credential: session.credential,
+            },
+            peer: Some(session.peer?),
+            pid: session.pid,
+            time: session.opened?,
+            witness: Witness::Silent,
+        })
+    }
 }
 
 /// A claim that waits for its connection to be seen.

@@ -12,14 +12,12 @@
 
 mod attribution;
 mod connection;
-mod history;
 mod login;
 mod outbox;
 mod table;
 #[cfg(test)]
 mod tests;
 
-pub use history::History;
 pub use login::{Claim, Refusal, Witness};
 pub use table::{Owner, Table};
 

@@ -21,7 +21,7 @@ use crate::{
     identity::{BootId, Endpoint, Pid, SocketCookie, SocketId, UserName},
     ledger::{Batch, Checkpoint, Closing, Entry, Login, SessionRecord},
     meter::Socket,
-    sshd::{Event, What},
+    sshd::{Event, LoggedSession, What},
     units::Minute,
 };
 
@@ -190,17 +190,18 @@ impl Table {
         self.read_to.as_ref()
     }
 
-    /// Takes logins of the log's past for connections that have no name yet.
-    pub fn recall(&mut self, claims: Vec<Claim>) {
-        for claim in claims {
+    /// Takes the sessions of the log's past, for connections that have no name
+    /// yet. Of several from one client the last that was left open counts.
+    pub fn recall(&mut self, past: Vec<LoggedSession>) {
+        let mut claims: HashMap<Endpoint, Claim> = HashMap::new();
+        for claim in past.into_iter().filter_map(Claim::of_past) {
+            if let Some(peer) = claim.peer {
+                claims.insert(peer, claim);
+            }
+        }
+        for claim in claims.into_values() {
             if let Ok(Some(cookie)) = self.find(&claim) {
-                let live = self
-                    .connections
-                    .get(&cookie)
-                    .is_some_and(|it| it.closed.is_none());
-                if live {
-                    self.attach(cookie, claim);
-                }
+                self.attach(cookie, claim);
             }
         }
     }

@@ -6,12 +6,12 @@ use std::{collections::HashMap, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use super::{Claim, History, Moment, Owner, Refusal, Table, Witness};
+use super::{Moment, Owner, Refusal, Table, Witness};
 use crate::{
     identity::{BootId, Credential, Endpoint, Pid, SocketCookie, UserName},
-    ledger::{Batch, Checkpoint, Login, SessionRecord},
+    ledger::{Batch, Checkpoint, SessionRecord},
     meter::{Socket, TcpSample},
-    sshd::{Event, Sender, What},
+    sshd::{Event, History, Sender, What},
     units::{Flow, Minute, Traffic},
 };
 
@@ -383,7 +383,7 @@ fn the_past_names_connections_older_than_the_daemon() {
         pid: Pid(4711),
         user: None,
     });
-    table.recall(history.into_claims());
+    table.recall(history.into_sessions());
     let record = commit(&mut table).remove(0);
     assert_eq!(record.login.unwrap().user.as_str(), "alice");
     assert_eq!(record.opened, started);
@@ -408,7 +408,7 @@ fn a_past_older_than_the_connection_names_nothing() {
         pid: Pid(4711),
         user: None,
     });
-    table.recall(history.into_claims());
+    table.recall(history.into_sessions());
     assert_eq!(names(&mut table), [None]);
 }
 
@@ -424,21 +424,14 @@ fn the_process_table_names_what_no_log_does_and_the_log_adds_the_method() {
         user,
     });
     assert_eq!(commit(&mut table)[0].login.as_ref().unwrap().method, None);
-    let login = Login {
-        user: UserName::new("alice"),
-        method: Some("password".into()),
-        credential: None,
-    };
-    let (peer, witness) = (Some(peer(4000)), Witness::Silent);
-    table.recall(vec![Claim {
-        login,
-        peer,
+    let mut history = History::default();
+    history.note(&Event {
         pid: None,
-        time: at(-19).wall,
-        witness,
-    }]);
+        ..accepted("alice", 4000, -19)
+    });
+    table.recall(history.into_sessions());
     let record = commit(&mut table).remove(0);
-    assert_eq!(record.login.unwrap().method.as_deref(), Some("password"));
+    assert_eq!(record.login.unwrap().method.as_deref(), Some("publickey"));
     assert_eq!(record.pid, Some(Pid(4711)));
 }
 

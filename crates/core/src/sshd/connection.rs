@@ -18,6 +18,7 @@ use super::{
     peer::{self, Peer},
 };
 
+const CUT: Pattern = Pattern::named("cut-off");
 const CONNECTION: Pattern = Pattern::named("connection");
 const RECEIVED_DISCONNECT: Pattern = Pattern::named("received-disconnect");
 const RECEIVED_DISCONNECT_OLD: Pattern = Pattern::named("received-disconnect-old");
@@ -107,7 +108,8 @@ const ENDS: &[End] = &[
     ),
 ];
 
-const NOT_IN_ENDS: [Pattern; 6] = [
+const NOT_IN_ENDS: [Pattern; 7] = [
+    CUT,
     CONNECTION,
     RECEIVED_DISCONNECT,
     RECEIVED_DISCONNECT_OLD,
@@ -133,13 +135,22 @@ pub(super) const PATTERNS: &[Pattern] = &{
 /// Reads a sentence about a connection's beginning or end.
 pub(super) fn understand(sentence: Sentence<'_>) -> Option<Meaning> {
     if sentence.cut {
-        return None;
+        return cut(sentence.text);
     }
     connected(sentence.text)
         .or_else(|| received_disconnect(sentence))
         .or_else(|| ended(sentence))
         .or_else(|| ended_without_port(sentence))
         .or_else(|| broken(sentence.text))
+}
+
+/// A sentence whose end may be lost is known by its beginning, and not believed.
+fn cut(text: &[u8]) -> Option<Meaning> {
+    let begins = ENDS
+        .iter()
+        .any(|(_, start, ..)| text.starts_with(start.as_bytes()))
+        || text.starts_with(b"Received disconnect from ");
+    begins.then(|| Meaning::nothing(CUT)).flatten()
 }
 
 /// `Connection from IP port N[ on IP port N[ rdomain "…"]]`.

@@ -198,6 +198,7 @@ pub struct Buckets {
     calendar: Calendar,
     unit: Unit,
     known: BTreeMap<Minute, Minute>,
+    last: Option<Bucket>,
 }
 
 impl Buckets {
@@ -208,6 +209,7 @@ impl Buckets {
             calendar,
             unit,
             known: BTreeMap::new(),
+            last: None,
         }
     }
 
@@ -216,13 +218,18 @@ impl Buckets {
         if self.unit == Unit::Minute {
             return self.calendar.bucket(self.unit, minute);
         }
-        if let Some((&start, &end)) = self.known.range(..=minute).next_back()
-            && minute < end
+        if let Some(last) = self.last
+            && last.contains(minute)
         {
-            return Bucket { start, end };
+            return last;
         }
-        let bucket = self.calendar.bucket(self.unit, minute);
+        let known = self.known.range(..=minute).next_back();
+        let bucket = match known.map(|(&start, &end)| Bucket { start, end }) {
+            Some(bucket) if bucket.contains(minute) => bucket,
+            _ => self.calendar.bucket(self.unit, minute),
+        };
         self.known.insert(bucket.start, bucket.end);
+        self.last = Some(bucket);
         bucket
     }
 }

@@ -1,0 +1,61 @@
+//! Foreign text made fit for a terminal.
+//!
+//! Names, reasons and key ids are anybody's words. Control characters would
+//! drive the terminal, and characters that turn the direction of writing or
+//! take no room would make a name look like another; all are shown as escapes.
+
+use std::borrow::Cow;
+
+/// The text with every character that could deceive shown as an escape.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(deceives) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if deceives(character) {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+fn deceives(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn ordinary_names_are_shown_as_they_are() {
+        for name in ["alice", "zoë", r"DOM\carol", "two words", "名前", "pc$"] {
+            assert!(matches!(printable(name), Cow::Borrowed(shown) if shown == name));
+        }
+    }
+
+    #[test]
+    fn nothing_drives_the_terminal() {
+        assert_eq!(printable("a\u{1b}[31m\n"), r"a\u{1b}[31m\n");
+        assert_eq!(printable("a\u{9b}2J"), r"a\u{9b}2J");
+        assert_eq!(printable("a\u{202e}toor"), r"a\u{202e}toor");
+    }
+
+    proptest! {
+        #[test]
+        fn no_control_is_left(text in any::<String>()) {
+            prop_assert!(!printable(&text).contains(deceives));
+        }
+    }
+}
