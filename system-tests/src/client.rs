@@ -383,7 +383,7 @@ impl OpenVisit {
     /// Waits until ssh ends by itself.
     pub fn finish(mut self) -> Visit {
         drop(self.process.child().stdin.take());
-        self.process.wait(Duration::from_secs(60));
+        self.process.wait(Duration::from_secs(120));
         self.visit.clone()
     }
 }

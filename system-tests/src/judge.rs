@@ -31,6 +31,8 @@ pub struct Judgement {
     pub faults: Vec<String>,
     /// The largest part by which a connection's wire bytes were off.
     pub worst: f64,
+    /// Seconds that the longest connection took on the wire.
+    pub longest: f64,
 }
 
 impl Judgement {
@@ -82,6 +84,8 @@ pub fn judge(
     let mut judgement = Judgement::default();
     for connection in truth.connections.values() {
         let peer = connection.peer;
+        let seconds = connection.end - connection.begin;
+        judgement.longest = judgement.longest.max(seconds);
         let Some(visit) = visits.iter().find(|visit| visit.address == peer.ip()) else {
             judgement
                 .faults

@@ -28,10 +28,10 @@ const CALM: &str = "for queue in /sys/class/net/*/queues/rx-0/rps_cpus; do \
      echo 1 >$queue; done; echo 4096 131072 800000 >/proc/sys/net/ipv4/tcp_rmem; \
      echo 0 >/proc/sys/net/ipv4/tcp_early_retrans";
 
-/// An address that is still being checked for duplicates would not answer, and
-/// the first connection's SYN would be sent again.
-const NO_DUPLICATE_CHECK: &str = "for conf in /proc/sys/net/ipv6/conf/*; do \
-     echo 0 >$conf/accept_dad; echo 0 >$conf/dad_transmits; done";
+/// While a link-local address is tentative its host asks for no neighbour, and
+/// the first SYN-ACK would wait long enough for the SYN to be repeated.
+const NO_WAIT: &str = "for each in /proc/sys/net/ipv6/conf/*/accept_dad; do \
+     echo 0 >$each; done";
 
 const NO_OFFLOAD: &str = "tso off gso off gro off tx off rx off sg off";
 
@@ -48,9 +48,9 @@ pub(crate) fn lay(server: &Keeper, client: &Keeper) {
         .expect("nsenter can be started");
     assert!(added.success(), "the veth pair could not be made");
     server.shell(&format!(
-        "{NO_DUPLICATE_CHECK}
-        ethtool -K eth0 {NO_OFFLOAD} >/dev/null
+        "ethtool -K eth0 {NO_OFFLOAD} >/dev/null
         ip addr add 10.77.0.1/24 dev eth0
+        {NO_WAIT}
         ip addr add fd00:77::1/64 dev eth0 nodad
         ip link set eth0 up
         ip route add default via 10.77.0.254
@@ -58,18 +58,18 @@ pub(crate) fn lay(server: &Keeper, client: &Keeper) {
         {CALM}"
     ));
     client.shell(&format!(
-        "ip link set wire netns router
+        "router() {{ ip netns exec router \"$@\"; }}
+        ip link set wire netns router
         ip link add eth0 type veth peer name lan
         ip link set lan netns router
-        {NO_DUPLICATE_CHECK}
         ethtool -K eth0 {NO_OFFLOAD} >/dev/null
         ip addr add 10.79.0.1/30 dev eth0
+        {NO_WAIT}
+        router bash -euc '{NO_WAIT}'
         ip addr add fd00:79::1/64 dev eth0 nodad
         ip link set eth0 up
-        router() {{ ip netns exec router \"$@\"; }}
         router ethtool -K wire {NO_OFFLOAD} >/dev/null
         router ethtool -K lan {NO_OFFLOAD} >/dev/null
-        router bash -euc '{NO_DUPLICATE_CHECK}'
         router ip link set lo up
         router ip addr add 10.77.0.254/24 dev wire
         router ip addr add fd00:77::fe/64 dev wire nodad

@@ -34,7 +34,7 @@ fn every_report_sums_to_its_sessions() {
     // Across a minute's end, so that one session has entries in two minutes.
     let long = machine.client().visit("bob").open(
         &[],
-        Some("head -c 400000 /dev/zero; sleep 61; head -c 200000 /dev/zero"),
+        Some("head -c 400000 /dev/zero; sleep $((61 - $(date +%-S))); head -c 200000 /dev/zero"),
     );
     std::thread::sleep(Duration::from_secs(1));
     visits.push(long.finish());

@@ -56,10 +56,12 @@ fn a_log_rotated_by_rename_is_followed() {
     let mut visits = Vec::new();
     for round in 0..3 {
         visits.push(machine.client().visit("alice").run("true"));
+        // rsyslogd opens the new file when it has seen the signal and a line.
         machine.server().shell(&format!(
-            "until [ -s /var/log/auth.log ]; do sleep 0.1; done
-            mv /var/log/auth.log /var/log/auth.log.{round}
-            kill -HUP $(cat /run/rsyslogd.pid)"
+            "mv /var/log/auth.log /var/log/auth.log.{round}
+            until [ -s /var/log/auth.log ]; do
+                kill -HUP $(cat /run/rsyslogd.pid); logger -p auth.info rotated; sleep 0.2
+            done"
         ));
         visits.push(machine.client().visit("bob").run("true"));
     }

@@ -1,6 +1,6 @@
 //! Sessions that are over before anybody looks.
 
-use std::{process::Child, time::Instant};
+use std::process::Child;
 
 use system_tests::{Log, Machine, Tolerance, Visit, must_agree, stands};
 
@@ -9,21 +9,21 @@ const SESSIONS: usize = 40;
 #[test]
 fn a_megabyte_in_under_two_seconds_forty_times() {
     if stands("short::a_megabyte_in_under_two_seconds_forty_times") {
-        none_is_missing(Log::RsyslogIso, "head -c 1000000 /dev/zero", 4);
+        none_is_missing(Log::RsyslogIso, "head -c 1000000 /dev/zero", 2);
     }
 }
 
 #[test]
 fn a_blink_forty_times() {
     if stands("short::a_blink_forty_times") {
-        none_is_missing(Log::RsyslogTraditional, "true", 8);
+        none_is_missing(Log::RsyslogTraditional, "true", 4);
     }
 }
 
 #[test]
 fn a_blink_forty_times_with_journald() {
     if stands("short::a_blink_forty_times_with_journald") {
-        none_is_missing(Log::Journald, "true", 8);
+        none_is_missing(Log::Journald, "true", 4);
     }
 }
 
@@ -34,7 +34,6 @@ fn none_is_missing(log: Log, command: &str, at_once: usize) {
     let users = ["alice", "bob", "carol"];
     let mut visits: Vec<Visit> = Vec::new();
     for wave in 0..SESSIONS / at_once {
-        let begin = Instant::now();
         let mut running: Vec<Child> = Vec::new();
         for number in 0..at_once {
             let user = users[(wave + number) % users.len()];
@@ -47,11 +46,12 @@ fn none_is_missing(log: Log, command: &str, at_once: usize) {
         for mut ssh in running {
             assert!(ssh.wait().expect("ssh ends").success());
         }
-        assert!(
-            begin.elapsed().as_secs() < 2,
-            "these were not the short sessions this test is about"
-        );
     }
     assert_eq!(visits.len(), SESSIONS);
-    must_agree(&machine, capture, daemon, &visits, Tolerance::Exact);
+    let (_, judgement) = must_agree(&machine, capture, daemon, &visits, Tolerance::Exact);
+    assert!(
+        judgement.longest < 2.0,
+        "one took {:.1} s: these were not the short sessions this test is about",
+        judgement.longest
+    );
 }

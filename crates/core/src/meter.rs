@@ -65,6 +65,9 @@ pub struct TcpSample {
     pub state: u8,
     /// What the kernel kept of the connection when its socket was destroyed.
     pub remains: Remains,
+    /// Bytes nobody has read yet, the peer's FIN counted as one of them
+    /// (`idiag_rqueue`: `rcv_nxt` less `copied_seq`).
+    pub unread: u32,
     /// `tcpi_options`: what both ends agreed on in the handshake.
     pub options: u8,
     /// Bytes the peer acknowledged; on the accepting side it counts our FIN,
@@ -84,16 +87,17 @@ pub struct TcpSample {
     pub duplicates_reported: Option<u32>,
 }
 
-/// What stands in for a connection whose socket was destroyed.
+/// What stands in for a connection whose socket was destroyed. There is a
+/// stand-in only where we closed first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Remains {
     /// Nothing: the peer closed first, or reset.
     #[default]
     Nothing,
-    /// A small stand-in that still waits for the peer's FIN (`FIN_WAIT2`): we
-    /// closed first, and what comes now no socket counts.
+    /// A stand-in that waits for the peer's FIN (`FIN_WAIT2`).
     AwaitsFin,
-    /// A stand-in that has the peer's FIN (`TIME_WAIT`).
+    /// A stand-in of a connection whose FIN came (`TIME_WAIT`), to the socket
+    /// or to the stand-in itself.
     HasFin,
 }
 
@@ -120,6 +124,7 @@ impl TcpSample {
         Self {
             state: bytes.first().copied().unwrap_or_default(),
             remains: Remains::Nothing,
+            unread: 0,
             options: bytes.get(5).copied().unwrap_or_default(),
             bytes_acked: u64_at(bytes, 120),
             bytes_received: u64_at(bytes, 128),
@@ -163,9 +168,18 @@ impl TcpSample {
     fn peer_finished(&self) -> bool {
         match self.state {
             CLOSE_WAIT | LAST_ACK | CLOSING => true,
-            CLOSE => self.own_fin_acknowledged() && self.remains != Remains::AwaitsFin,
+            // Where we closed first nobody can have read the peer's FIN: if the
+            // socket had it, it still lies there.
+            CLOSE if self.remains != Remains::Nothing => self.unread > 0,
+            CLOSE => self.own_fin_acknowledged(),
             _ => false,
         }
+    }
+
+    /// Whether the peer's FIN and our acknowledgement of it crossed the wire
+    /// when only the stand-in was there to see them.
+    fn fin_came_after_the_end(&self) -> bool {
+        self.state == CLOSE && self.remains == Remains::HasFin && self.unread == 0
     }
 
     /// Whether the end was an orderly one. In a reset the peer acknowledges no
@@ -190,6 +204,12 @@ impl TcpSample {
             + u64::from(self.segments_in?) * header
             + reports
             + (handshake - header);
+        let behind = if self.fin_came_after_the_end() {
+            header
+        } else {
+            0
+        };
+        let (inbound, outbound) = (inbound + behind, outbound + behind);
         let earlier = earlier.unwrap_or_default();
         Some(Flow {
             inbound: unwrapped(inbound, earlier.inbound, wrap),
@@ -283,18 +303,32 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_and_an_awaited_fin_leave_the_received_bytes_as_they_are() {
+    fn a_reset_leaves_the_received_bytes_as_they_are() {
         let reset = TcpSample {
             bytes_acked: Some(4000),
             ..sample(CLOSE, ALL_OPTIONS)
         };
-        let awaited = TcpSample {
-            remains: Remains::AwaitsFin,
-            ..sample(CLOSE, ALL_OPTIONS)
-        };
-        for ended in [reset, awaited] {
+        let reading = reset.reading(IpVersion::V4, Reading::default());
+        assert_eq!(reading.0.payload, flow(3001, 5000));
+    }
+
+    #[test]
+    fn where_we_closed_first_the_fin_counts_if_it_lies_unread() {
+        for (remains, unread, fin, behind) in [
+            (Remains::AwaitsFin, 0, 0, 0),
+            (Remains::HasFin, 1, 1, 0),
+            (Remains::HasFin, 0, 0, 52),
+        ] {
+            let ended = TcpSample {
+                remains,
+                unread,
+                ..sample(CLOSE, ALL_OPTIONS)
+            };
             let reading = ended.reading(IpVersion::V4, Reading::default());
-            assert_eq!(reading.0.payload, flow(3001, 5000));
+            let payload = 3001 - fin;
+            assert_eq!(reading.0.payload, flow(payload, 5000), "{remains:?}");
+            let wire = flow(payload + 30 * 52 + 8 + behind, 5100 + 20 * 52 + 60 + behind);
+            assert_eq!(reading.0.wire, wire, "{remains:?}");
         }
     }
 
