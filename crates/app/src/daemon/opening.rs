@@ -64,7 +64,7 @@ pub fn open(config: Config) -> Outcome<(Daemon, Opening)> {
     let now = clock.now();
 
     let boot = boot::id()?;
-    let saved = writer.saved(now.wall - NAMELESS_KEPT)?;
+    let saved = writer.saved(&boot, now.wall - NAMELESS_KEPT)?;
     let mut survey = Survey::new(config.meter.ports.as_deref());
     survey.know(open_ports(&saved.sessions, &boot));
     let (table, outlived) = Table::resume(
