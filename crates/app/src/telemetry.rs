@@ -39,6 +39,8 @@ pub fn start() {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        // It would be told on stderr, by a macro that panics when that is closed.
+        .log_internal_errors(false)
         .event_format(form)
         .try_init();
 }

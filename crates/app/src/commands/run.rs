@@ -19,14 +19,17 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         .enable_all()
         .build()
         .context("no runtime can be had")?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let (daemon, opening) = daemon::open(config.clone())?;
         announce(&config, &opening);
         daemon
             .run(|| reread(arguments))
             .await
             .map_err(Failure::from)
-    })
+    });
+    // A look-up beside the loop may hang in a name service; it is not awaited.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// The config as it is now; a mistake in it is told, and changes nothing.

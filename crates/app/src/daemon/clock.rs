@@ -41,6 +41,8 @@ pub(super) enum Due {
     Commit,
     /// Another try to follow the log.
     Source,
+    /// A sign of life.
+    Watchdog,
 }
 
 /// What is due when.
@@ -52,11 +54,20 @@ pub(super) struct Schedule {
     commits_held_until: Option<Instant>,
     source: Option<Instant>,
     retention: Instant,
+    watchdog: Option<Watchdog>,
+}
+
+/// When the service manager next hears from us, and how often.
+#[derive(Debug)]
+struct Watchdog {
+    next: Instant,
+    period: Duration,
 }
 
 impl Schedule {
-    /// The first sample is due an interval from now.
-    pub(super) fn new(interval: Duration, now: Moment) -> Self {
+    /// The first sample is due an interval from now. A watchdog bites after the
+    /// time given; it is fed three times as often.
+    pub(super) fn new(interval: Duration, watchdog: Option<Duration>, now: Moment) -> Self {
         Self {
             sample: Instant::now() + until_sample(interval, now.wall),
             minute: Minute::of(now.wall),
@@ -64,7 +75,16 @@ impl Schedule {
             commits_held_until: None,
             source: None,
             retention: Instant::now(),
+            watchdog: watchdog.map(|bite| Watchdog {
+                next: Instant::now(),
+                period: bite / 3,
+            }),
         }
+    }
+
+    /// A sample failed: the next try is due after a while.
+    pub(super) fn sample_failed(&mut self, delay: Duration) {
+        self.sample = Instant::now() + delay;
     }
 
     /// A sample was taken; gives whether a minute ended with it.
@@ -114,6 +134,7 @@ impl Schedule {
             (Some(self.sample), Due::Sample),
             (self.commit, Due::Commit),
             (self.source, Due::Source),
+            (self.watchdog.as_ref().map(|it| it.next), Due::Watchdog),
         ]
         .into_iter()
         .filter_map(|(at, due)| Some((at?, due)))
@@ -124,6 +145,11 @@ impl Schedule {
             Due::Sample => {}
             Due::Commit => self.commit = None,
             Due::Source => self.source = None,
+            Due::Watchdog => {
+                if let Some(watchdog) = &mut self.watchdog {
+                    watchdog.next = Instant::now() + watchdog.period;
+                }
+            }
         }
         due
     }
@@ -140,6 +166,17 @@ fn until_sample(interval: Duration, now: Timestamp) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_watchdog_is_fed_in_less_than_half_its_time() {
+        let bite = Duration::from_millis(300);
+        let now = Clock::start().now();
+        let mut schedule = Schedule::new(Duration::from_secs(60), Some(bite), now);
+        assert_eq!(schedule.next().await, Due::Watchdog);
+        let fed = Instant::now();
+        assert_eq!(schedule.next().await, Due::Watchdog);
+        assert!(fed.elapsed() < bite / 2, "{:?}", fed.elapsed());
+    }
 
     #[test]
     fn samples_are_due_at_the_interval_and_at_the_minute_s_end() {

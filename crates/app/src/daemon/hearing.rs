@@ -30,6 +30,8 @@ impl Daemon {
     pub(super) fn hear(&mut self, delivery: Delivery) {
         match delivery {
             Delivery::Lines(lines) => {
+                // What ended before a line was written must not take its name.
+                self.take_endings();
                 for line in lines {
                     self.hear_line(line);
                 }

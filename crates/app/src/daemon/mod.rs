@@ -65,6 +65,10 @@ pub struct Daemon {
     source_is_down: bool,
     /// The last failure to write, as it was told; `None` while all is well.
     trouble: Option<String>,
+    /// The last failure to read connections, likewise.
+    meter_trouble: Option<String>,
+    /// That ends were missed was said in this minute.
+    overrun_told: bool,
     signals: Signals,
 }
 
@@ -116,19 +120,18 @@ impl Daemon {
             match self.next().await? {
                 Happening::Stop => return self.stop().await,
                 Happening::Reload => self.reload(&reload),
-                happening => self.handle(happening)?,
+                happening => self.handle(happening),
             }
         }
     }
 
     async fn next(&mut self) -> Result<Happening> {
         let happening = tokio::select! {
-            biased;
             _ = self.signals.terminate.recv() => Happening::Stop,
             _ = self.signals.interrupt.recv() => Happening::Stop,
             _ = self.signals.hangup.recv() => Happening::Reload,
             outcome = self.recorder.outcome() => Happening::Written(outcome?),
-            ready = self.meter.ended() => { ready?; Happening::Endings }
+            ended = self.meter.ended() => { ended?; Happening::Endings }
             due = self.schedule.next() => Happening::Due(due),
             findings = self.survey.findings() => Happening::Surveyed(findings?),
             delivery = self.log.recv(), if !self.source_is_down => {
@@ -138,32 +141,32 @@ impl Daemon {
         Ok(happening)
     }
 
-    fn handle(&mut self, happening: Happening) -> Result<()> {
+    fn handle(&mut self, happening: Happening) {
         match happening {
             Happening::Log(delivery) => self.hear(delivery),
             Happening::LogEnded => self.source_failed(),
-            Happening::Endings => self.take_endings()?,
-            Happening::Due(Due::Sample) => self.sample()?,
+            Happening::Endings => self.take_endings(),
+            Happening::Due(Due::Sample) => self.sample(),
             Happening::Due(Due::Commit) => self.commit(),
             Happening::Due(Due::Source) => self.follow(self.table.heard_to().cloned()),
             Happening::Written(outcome) => self.written(outcome),
-            Happening::Surveyed(findings) => self.surveyed(findings)?,
+            Happening::Due(Due::Watchdog) => service::alive(),
+            Happening::Surveyed(findings) => self.surveyed(findings),
             Happening::Reload | Happening::Stop => {}
         }
         if self.table.has_news() {
             self.schedule.commit_within(COMMIT_DELAY);
         }
         self.refusals.tell(self.table.take_refusals());
-        Ok(())
     }
 
     /// Ends before the dump belong to the minute that ends with it.
-    fn sample(&mut self) -> Result<()> {
-        self.take_endings()?;
-        let sockets = self.meter.connections()?;
+    fn sample(&mut self) {
+        if !self.read_connections() {
+            self.schedule.sample_failed(RETRY_DELAY);
+            return;
+        }
         let now = self.clock.now();
-        debug!(connections = sockets.len(), "sample");
-        self.table.dump(&sockets, now);
         let minute_ended = self.schedule.sampled(self.config.meter.interval, now);
         if minute_ended {
             self.minute_ended();
@@ -173,13 +176,39 @@ impl Daemon {
         if self.table.has_news() {
             self.commit();
         }
-        service::alive();
-        Ok(())
+    }
+
+    /// Takes ends and a dump; gives whether the kernel answered. When it does
+    /// not, nothing is lost: its counters go on, and so do we.
+    fn read_connections(&mut self) -> bool {
+        self.take_endings();
+        let read = self.meter.connections();
+        match &read {
+            Ok(sockets) => {
+                debug!(connections = sockets.len(), "sample");
+                self.table.dump(sockets, self.clock.now());
+                if self.meter_trouble.take().is_some() {
+                    info!("the kernel tells of connections again");
+                }
+            }
+            Err(error) => {
+                let words = format!("{error:#}");
+                if self.meter_trouble.as_ref() != Some(&words) {
+                    warn!(
+                        "connections cannot be read; tried again every {} s: {words}",
+                        RETRY_DELAY.as_secs()
+                    );
+                }
+                self.meter_trouble = Some(words);
+            }
+        }
+        read.is_ok()
     }
 
     /// What is done once a minute, beside counting.
     fn minute_ended(&mut self) {
         self.refusals.tell_rest();
+        self.overrun_told = false;
         self.look_around();
         // A checkpoint that moved without news is written now and then.
         self.commit();
@@ -194,20 +223,21 @@ impl Daemon {
         self.recorder.retain(now, self.config.ledger.retention);
     }
 
-    fn take_endings(&mut self) -> Result<()> {
-        let endings = self.meter.endings()?;
+    fn take_endings(&mut self) {
+        let endings = self.meter.endings();
         let now = self.clock.now();
         for socket in &endings.sockets {
             self.table.ended(socket, now);
         }
         if endings.overrun {
-            warn!(
-                "the kernel announced more ends of connections than its queue holds; \
-                 those missed are counted at their last reading"
-            );
+            if !std::mem::replace(&mut self.overrun_told, true) {
+                warn!(
+                    "the kernel announced more ends of connections than its queue holds; \
+                     those missed are counted at their last reading"
+                );
+            }
             self.schedule.sample_within(LOOK_DELAY);
         }
-        Ok(())
     }
 
     fn commit(&mut self) {
@@ -255,7 +285,7 @@ impl Daemon {
         self.survey.begin(Questions { awaited, owners });
     }
 
-    fn surveyed(&mut self, findings: Findings) -> Result<()> {
+    fn surveyed(&mut self, findings: Findings) {
         for owner in &findings.owners {
             self.table.adopt(owner);
         }
@@ -263,16 +293,21 @@ impl Daemon {
             Ok(found) => found,
             Err(error) => {
                 warn!("sshd's ports could not be looked for: {error:#}");
-                return Ok(());
+                return;
             }
         };
         let new = self.survey.know(found.all());
         if !new.is_empty() {
             info!("sshd serves {} too", port_list(&new));
-            self.meter.watch(&self.survey.watched())?;
-            self.schedule.sample_within(Duration::ZERO);
+            self.watch_ports();
         }
-        Ok(())
+    }
+
+    fn watch_ports(&mut self) {
+        if let Err(error) = self.meter.watch(&self.survey.watched()) {
+            warn!("{error:#}");
+        }
+        self.schedule.sample_within(Duration::ZERO);
     }
 
     fn source_failed(&mut self) {
@@ -304,14 +339,11 @@ impl Daemon {
             warn!("source, ledger.path and ledger.timezone change with the next start");
         }
         self.survey.configure(config.meter.ports.as_deref());
-        if let Err(error) = self.meter.watch(&self.survey.watched()) {
-            warn!("{error:#}");
-        }
         self.config = Config {
             source: self.config.source.clone(),
             ..config
         };
-        self.schedule.sample_within(Duration::ZERO);
+        self.watch_ports();
         info!("config read again");
     }
 
@@ -320,30 +352,33 @@ impl Daemon {
         while let Ok(delivery) = self.log.try_recv() {
             self.hear(delivery);
         }
-        self.take_endings()?;
-        let sockets = self.meter.connections()?;
-        self.table.dump(&sockets, self.clock.now());
-        self.take_endings()?;
+        self.read_connections();
+        self.take_endings();
         let written = tokio::time::timeout(STOP_PATIENCE, self.write_all()).await;
         written.context("the ledger did not take the last figures in time")?
     }
 
-    /// Writes until nothing waits; a failure is final.
+    /// Writes until nothing waits. A commit that was under way may fail, since
+    /// it goes whole with the next; a failure of one begun here is final.
     async fn write_all(&mut self) -> Result<()> {
+        let mut begun_here = false;
         loop {
             if let Some(batch) = self.table.take_batch() {
                 self.recorder.commit(batch);
+                begun_here = true;
             } else if !self.recorder.is_busy() {
                 return Ok(());
             }
             match self.recorder.outcome().await? {
-                Outcome::Committed(Err(error)) => {
+                Outcome::Committed(Err(error)) if begun_here => {
                     return Err(error).context(
                         "the last figures could not be written; the next start reads from the \
                          kernel what is still connected by then",
                     );
                 }
-                outcome => self.written(outcome),
+                // The rest of the old rows is the next start's.
+                Outcome::Retained(_) => {}
+                outcome @ Outcome::Committed(_) => self.written(outcome),
             }
         }
     }

@@ -19,6 +19,7 @@ use super::{
     hearing::understand,
     recorder::Recorder,
     refusals::Refusals,
+    service,
     survey::Survey,
 };
 use crate::{
@@ -64,7 +65,7 @@ pub fn open(config: Config) -> Outcome<(Daemon, Opening)> {
     let now = clock.now();
 
     let boot = boot::id()?;
-    let saved = writer.saved(now.wall - NAMELESS_KEPT)?;
+    let saved = writer.saved(&boot, now.wall - NAMELESS_KEPT)?;
     let mut survey = Survey::new(config.meter.ports.as_deref());
     survey.know(open_ports(&saved.sessions, &boot));
     let (table, outlived) = Table::resume(
@@ -81,7 +82,7 @@ pub fn open(config: Config) -> Outcome<(Daemon, Opening)> {
     let ports_why = find_ports(&config, &mut survey)?;
     let meter = SocketMeter::open(&survey.watched()).map_err(needs_rights)?;
     let mut daemon = Daemon {
-        schedule: Schedule::new(config.meter.interval, now),
+        schedule: Schedule::new(config.meter.interval, service::watchdog(), now),
         clock,
         table,
         meter,
@@ -93,6 +94,8 @@ pub fn open(config: Config) -> Outcome<(Daemon, Opening)> {
         source_is_down: false,
         source,
         trouble: None,
+        meter_trouble: None,
+        overrun_told: false,
         signals: Signals::new()?,
         config,
     };
@@ -110,8 +113,14 @@ pub fn open(config: Config) -> Outcome<(Daemon, Opening)> {
 impl Daemon {
     /// Names what was connected before we were, and follows the log from where
     /// the past ends.
+    ///
+    /// The first dump comes before the process table is read, so that of every
+    /// connection it shows the owner is there to tell its age; those of after it
+    /// are known to be younger.
     fn read_the_past(&mut self, checkpoint: Option<Checkpoint>) -> Result<()> {
+        let sockets = self.meter.connections()?;
         let now = self.clock.now();
+        self.table.dump(&sockets, now);
         let owners = process::owners(now.wall).unwrap_or_default();
         let since = oldest(&owners).unwrap_or(now.wall) - PAST_SLACK;
         let mut history = History::default();

@@ -1,10 +1,17 @@
 //! Words to the service manager (sd_notify(3)); nothing without one.
 
+use std::time::Duration;
+
 use sd_notify::NotifyState;
 
 /// Counting has begun.
 pub(super) fn ready() {
     tell(&[NotifyState::Ready]);
+}
+
+/// How long the service manager waits for a sign of life, where it does.
+pub(super) fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled().filter(|bite| !bite.is_zero())
 }
 
 /// Still counting: keeps the watchdog quiet.

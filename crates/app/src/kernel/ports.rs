@@ -1,13 +1,23 @@
 //! The ports sshd serves, found by themselves: the listening sockets of sshd's
 //! processes, and those systemd holds for ssh.socket.
 
-use std::{collections::BTreeSet, io, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    io::{self, Read as _},
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 
 use sshmeter_core::identity::Endpoint;
 
 use super::{process, sockdiag};
+
+/// A systemd that does not answer must not hold up counting.
+const SYSTEMCTL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,12 +97,37 @@ fn systemd_ports() -> BTreeSet<u16> {
         return BTreeSet::new();
     }
     let units = ["ssh.socket", "sshd.socket", "dropbear.socket"];
-    Command::new("systemctl")
+    let mut systemctl = Command::new("systemctl");
+    systemctl
         .args(["show", "--property=ActiveState,Listen"])
-        .args(units)
-        .output()
-        .map(|output| listen_ports(&String::from_utf8_lossy(&output.stdout)))
+        .args(units);
+    output_within(&mut systemctl, SYSTEMCTL_PATIENCE)
+        .map(|output| listen_ports(&String::from_utf8_lossy(&output)))
         .unwrap_or_default()
+}
+
+/// What a program wrote; one that is not done in time is ended. What it writes
+/// has to fit into a pipe.
+fn output_within(command: &mut Command, limit: Duration) -> io::Result<Vec<u8>> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let begin = Instant::now();
+    while child.try_wait()?.is_none() {
+        if begin.elapsed() >= limit {
+            child.kill()?;
+            child.wait()?;
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    let mut output = Vec::new();
+    if let Some(mut stdout) = child.stdout.take() {
+        stdout.read_to_end(&mut output)?;
+    }
+    Ok(output)
 }
 
 /// The stream ports of active units in `systemctl show`'s output, where units
@@ -116,6 +151,15 @@ fn listen_ports(output: &str) -> BTreeSet<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_hangs_is_ended() {
+        let limit = Duration::from_millis(50);
+        let hung = output_within(Command::new("sleep").arg("60"), limit);
+        assert_eq!(hung.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let done = output_within(Command::new("echo").arg("done"), Duration::from_secs(20));
+        assert_eq!(done.unwrap(), b"done\n");
+    }
 
     #[test]
     fn ports_of_active_socket_units_are_read() {

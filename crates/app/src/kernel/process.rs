@@ -4,7 +4,12 @@
 //! Everything here is a look at one instant of /proc. A process that vanished
 //! in between, or that we may not look at, is left out and never guessed.
 
-use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use sshmeter_core::{
@@ -129,27 +134,29 @@ fn started(Pid(pid): Pid, now: Timestamp) -> Option<Timestamp> {
 /// # Errors
 /// Where /proc cannot be listed.
 pub fn owners(now: Timestamp) -> io::Result<Vec<Owner>> {
-    let mut owners: Vec<Owner> = Vec::new();
+    let mut owners: HashMap<u32, Owner> = HashMap::new();
     for process in sshd_processes()? {
         let Some(started) = started(process.pid, now) else {
             continue;
         };
         let user = user_of(&process);
         for inode in socket_inodes(process.pid).unwrap_or_default() {
-            match owners.iter_mut().find(|owner| owner.inode == inode) {
-                None => {
-                    owners.push(Owner {
+            match owners.entry(inode) {
+                Entry::Vacant(vacant) => {
+                    vacant.insert(Owner {
                         inode,
                         started,
                         pid: process.pid,
                         user: user.clone(),
                     });
                 }
-                Some(owner) => join(owner, started, process.pid, user.clone()),
+                Entry::Occupied(mut known) => {
+                    join(known.get_mut(), started, process.pid, user.clone());
+                }
             }
         }
     }
-    Ok(owners)
+    Ok(owners.into_values().collect())
 }
 
 /// Another process of the same connection: the older one is the monitor that

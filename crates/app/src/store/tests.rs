@@ -1,6 +1,7 @@
 //! What a ledger promises, tried on real files.
 
 use sshmeter_core::{
+    identity::BootId,
     ledger::{Batch, Checkpoint},
     report::{By, Per, Report, Request, Selection, Who},
     time::{Calendar, Period, Unit},
@@ -69,6 +70,8 @@ fn what_was_committed_is_saved() {
     let mut gone = session(3, "198.51.100.9", "2026-11-22T10:00:00Z");
     gone.login = Some(login("bob", "password", None));
     closed(&mut gone, "2026-11-22T10:01:00Z", "closed");
+    let mut lost = session(4, "198.51.100.9", "2026-11-21T10:00:00Z");
+    closed(&mut lost, "2026-11-21T10:01:00Z", "unseen");
     // A cookie beyond SQLite's signed integers.
     let far = session(u64::MAX, "2001:db8::1", "2026-11-22T10:02:00Z");
     let entry = moved(&mut open, "2026-11-22T10:00:00Z", traffic(10, 20));
@@ -80,7 +83,7 @@ fn what_was_committed_is_saved() {
         first_line_crc: None,
     };
     let batch = Batch {
-        sessions: vec![open.clone(), knock.clone(), gone, far.clone()],
+        sessions: vec![open.clone(), knock.clone(), gone, lost.clone(), far.clone()],
         entries: vec![entry],
         checkpoint: Some(checkpoint.clone()),
     };
@@ -88,14 +91,23 @@ fn what_was_committed_is_saved() {
 
     let writer = folder.writer("UTC");
     let saved = writer
-        .saved(instant("2026-11-22T10:01:00Z"))
+        .saved(&open.id.boot, instant("2026-11-22T10:01:00Z"))
         .expect("a state");
     assert_eq!(saved.checkpoint, Some(checkpoint));
-    assert_eq!(saved.sessions, [open.clone(), knock, far.clone()]);
+    assert_eq!(
+        saved.sessions,
+        [open.clone(), knock, lost.clone(), far.clone()]
+    );
     let later = writer
-        .saved(instant("2026-11-22T10:01:01Z"))
+        .saved(&open.id.boot, instant("2026-11-22T10:01:01Z"))
         .expect("a state");
-    assert_eq!(later.sessions, [open, far]);
+    assert_eq!(later.sessions, [open, lost, far.clone()]);
+    let other_boot = BootId("another".to_owned());
+    let rebooted = writer
+        .saved(&other_boot, instant("2026-11-22T10:01:01Z"))
+        .expect("a state");
+    assert_eq!(rebooted.sessions.last(), Some(&far));
+    assert_eq!(rebooted.sessions.len(), 2, "of that boot nothing is heard");
 }
 
 #[test]

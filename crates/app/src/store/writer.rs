@@ -16,7 +16,9 @@ use std::{
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 use sshmeter_core::{
+    identity::BootId,
     ledger::{Batch, Checkpoint, SessionRecord},
+    session::UNSEEN,
     time::Calendar,
     units::Minute,
 };
@@ -48,7 +50,7 @@ pub struct Writer {
 /// What a daemon goes on from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SavedState {
-    /// Open sessions, and those that closed a moment ago and may still be named.
+    /// Open sessions, and closed ones of which there may still be news.
     pub sessions: Vec<SessionRecord>,
     /// How far the log was read.
     pub checkpoint: Option<Checkpoint>,
@@ -156,25 +158,30 @@ impl Writer {
     }
 
     /// What a daemon goes on from: the sessions that are open, those that
-    /// closed at or after `cutoff` without a login, and the log's place.
+    /// closed at or after `cutoff` without a login, those of this boot whose end
+    /// was a guess, and the log's place.
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn saved(&self, cutoff: Timestamp) -> Result<SavedState, StoreError> {
-        self.read_saved(cutoff)
+    pub fn saved(&self, boot: &BootId, cutoff: Timestamp) -> Result<SavedState, StoreError> {
+        self.read_saved(boot, cutoff)
             .map_err(|error| StoreError::from_sqlite(&self.path, Doing::Reading, error))
     }
 
-    fn read_saved(&self, cutoff: Timestamp) -> rusqlite::Result<SavedState> {
+    fn read_saved(&self, boot: &BootId, cutoff: Timestamp) -> rusqlite::Result<SavedState> {
         let mut statement = self.connection.prepare(&format!(
             "SELECT {RECORD_COLUMNS} FROM session JOIN account ON account.id = session.account
              WHERE end_minute = ?1
                 OR (end_minute >= ?2 AND account.user IS NULL AND closed_ms >= ?3)
+                OR (session.boot = ?4 AND reason = ?5)
              ORDER BY session.id"
         ))?;
         let cutoff_ms = cutoff.as_millisecond();
         let sessions = statement
-            .query_map(params![OPEN, Minute::of(cutoff).0, cutoff_ms], record_of)?
+            .query_map(
+                params![OPEN, Minute::of(cutoff).0, cutoff_ms, boot.0, UNSEEN],
+                record_of,
+            )?
             .collect::<rusqlite::Result<Vec<_>>>()?;
         let checkpoint = self
             .connection

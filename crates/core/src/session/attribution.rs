@@ -3,50 +3,127 @@
 //! A name is given only to a connection the kernel has shown, the first name
 //! wins, and a line that contradicts what is known is refused, never applied.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 
 use super::{
     Moment,
-    login::{Claim, Refusal, Waiting, Witness},
+    login::{Claim, Refusal, Witness},
     table::Table,
 };
-use crate::identity::{Endpoint, SocketCookie};
+use crate::{
+    identity::{Endpoint, Pid, SocketCookie, UserName},
+    ledger::Login,
+    sshd::LoggedSession,
+};
+
+/// What the process table says of a connection's owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The inode of the connection's socket.
+    pub inode: u32,
+    /// When sshd's process for it started.
+    pub started: Timestamp,
+    /// sshd's process that watches over it.
+    pub pid: Pid,
+    /// The user who logged in; `None` before a login.
+    pub user: Option<UserName>,
+}
 
 impl Table {
-    /// Finds the claim's connection; a claim whose connection was not seen yet
-    /// waits for it.
+    /// Takes the sessions of the log's past, for connections that have no name
+    /// yet. Of several from one client the last that was left open counts.
+    pub fn recall(&mut self, past: Vec<LoggedSession>) {
+        let mut claims: HashMap<Endpoint, Claim> = HashMap::new();
+        for claim in past.into_iter().filter_map(Claim::of_past) {
+            if let Some(peer) = claim.peer {
+                claims.insert(peer, claim);
+            }
+        }
+        for claim in claims.into_values() {
+            if let Ok(Some(cookie)) = self.find(&claim) {
+                self.attach(cookie, claim);
+            }
+        }
+    }
+
+    /// Takes what the process table says: when connections began and, where no
+    /// log did, whose they are.
+    pub fn adopt(&mut self, owner: &Owner) {
+        let Some(cookie) = self.roster.holding(&[owner.inode]) else {
+            return;
+        };
+        let Some(connection) = self.roster.get_mut(cookie) else {
+            return;
+        };
+        connection.not_before = owner.started;
+        let mut changed = connection.began_by(owner.started);
+        if connection.pid.is_none() {
+            connection.pid = Some(owner.pid);
+            changed = true;
+        }
+        if let (None, Some(user)) = (&connection.login, &owner.user) {
+            connection.login = Some(Login {
+                user: user.clone(),
+                method: None,
+                credential: None,
+            });
+            changed = true;
+        }
+        if changed {
+            self.outbox.session_changed(cookie);
+        }
+    }
+
+    /// Settles the claim if its connection is seen to live; another waits for
+    /// the next dump, which shows whether a newer connection from the same
+    /// address is meant than one that is over.
     pub(super) fn settle(&mut self, claim: Claim, now: Moment) {
         match self.find(&claim) {
-            Ok(Some(cookie)) => self.attach(cookie, claim),
-            Ok(None) if claim.peer.is_some() => {
-                let before = self.read_to.clone();
-                self.waiting.push(Waiting {
-                    claim,
-                    before,
-                    since: now,
-                });
+            Ok(Some(cookie)) if self.is_seen_alive(cookie) => self.attach(cookie, claim),
+            Ok(_) if claim.peer.is_some() => {
+                self.waiting.push(claim, self.read_to.clone(), now);
             }
-            Ok(None) => {}
+            Ok(_) => {}
             Err(refusal) => self.refusals.push(refusal),
         }
     }
 
-    pub(super) fn settle_waiting(&mut self, peer: Endpoint) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        let (ready, waiting) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition::<Vec<_>, _>(|waiting| waiting.claim.peer == Some(peer));
-        self.waiting = waiting;
-        for one in ready {
-            match self.find(&one.claim) {
-                Ok(Some(cookie)) => self.attach(cookie, one.claim),
-                Ok(None) => self.waiting.push(one),
-                Err(refusal) => self.refusals.push(refusal),
+    /// Settles, after a dump, what waited for it.
+    pub(super) fn settle_waiting(&mut self, now: Moment) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let overdue = waiting.settle(now, |claim| match self.find(&claim) {
+            Ok(Some(cookie)) => {
+                self.attach(cookie, claim);
+                None
             }
-        }
-        self.waiting.sort_by_key(|waiting| waiting.since.monotonic);
+            Ok(None) => Some(claim),
+            Err(refusal) => {
+                self.refusals.push(refusal);
+                None
+            }
+        });
+        self.waiting = waiting;
+        let started = self.started;
+        self.refusals
+            .extend(overdue.into_iter().filter_map(|claim| {
+                // A line from before the daemon may well speak of a connection that
+                // was over by then.
+                let peer = claim.peer.filter(|_| claim.time >= started)?;
+                Some(Refusal::NoConnection {
+                    peer,
+                    claimed: claim.login.user,
+                })
+            }));
+    }
+
+    fn is_seen_alive(&self, cookie: SocketCookie) -> bool {
+        !self.missing.contains_key(&cookie)
+            && self
+                .roster
+                .get(cookie)
+                .is_some_and(|connection| connection.closed.is_none())
     }
 
     /// The connection a claim speaks of. The writer's own sockets decide where
@@ -54,7 +131,9 @@ impl Table {
     /// connections from it the one that lived at the line's time.
     pub(super) fn find(&self, claim: &Claim) -> Result<Option<SocketCookie>, Refusal> {
         let claimed = || claim.login.user.clone();
-        let by_peer = claim.peer.and_then(|peer| self.nearest(peer, claim.time));
+        let by_peer = claim
+            .peer
+            .and_then(|peer| self.roster.nearest(peer, claim.time));
         match &claim.witness {
             Witness::Stranger => Err(Refusal::Stranger {
                 pid: claim.pid,
@@ -63,10 +142,10 @@ impl Table {
             Witness::Silent => Ok(by_peer),
             Witness::Holds(inodes) => {
                 let Some(peer) = claim.peer else {
-                    return Ok(self.live_with_inode(inodes));
+                    return Ok(self.roster.holding(inodes));
                 };
-                match self.live_with_inode(inodes) {
-                    Some(held) if self.connections[&held].peer == peer => Ok(Some(held)),
+                match self.roster.holding(inodes) {
+                    Some(held) if self.is_from(held, peer) => Ok(Some(held)),
                     None if !by_peer.is_some_and(|cookie| self.has_inode(cookie)) => Ok(by_peer),
                     _ => Err(Refusal::Elsewhere {
                         peer,
@@ -81,38 +160,21 @@ impl Table {
     /// Whether the connection lives and its socket's inode is known; of one
     /// first seen at its end it never is.
     fn has_inode(&self, cookie: SocketCookie) -> bool {
-        self.connections
-            .get(&cookie)
+        self.roster
+            .get(cookie)
             .is_some_and(|connection| connection.closed.is_none() && connection.inode.is_some())
     }
 
-    pub(super) fn live_with_inode(&self, inodes: &[u32]) -> Option<SocketCookie> {
-        self.connections
-            .iter()
-            .find(|(_, connection)| {
-                connection.closed.is_none()
-                    && connection
-                        .inode
-                        .is_some_and(|inode| inodes.contains(&inode))
-            })
-            .map(|(cookie, _)| *cookie)
-    }
-
-    fn nearest(&self, peer: Endpoint, time: Timestamp) -> Option<SocketCookie> {
-        let candidates = self.by_peer.get(&peer)?.iter().filter_map(|cookie| {
-            let connection = self.connections.get(cookie)?;
-            let distance = connection.distance(time)?;
-            Some((distance, connection.login.is_some(), *cookie))
-        });
-        candidates
-            .min_by_key(|(distance, named, _)| (*distance, *named))
-            .map(|(_, _, cookie)| cookie)
+    fn is_from(&self, cookie: SocketCookie, peer: Endpoint) -> bool {
+        self.roster
+            .get(cookie)
+            .is_some_and(|connection| connection.peer == peer)
     }
 
     /// First attribution wins. The same name again may only add what the first
     /// did not know.
     pub(super) fn attach(&mut self, cookie: SocketCookie, claim: Claim) {
-        let Some(connection) = self.connections.get_mut(&cookie) else {
+        let Some(connection) = self.roster.get_mut(cookie) else {
             return;
         };
         match &mut connection.login {
@@ -138,10 +200,10 @@ impl Table {
     }
 
     pub(super) fn explain(&mut self, peer: Endpoint, reason: &str, time: Timestamp) {
-        let Some(cookie) = self.nearest(peer, time) else {
+        let Some(cookie) = self.roster.nearest(peer, time) else {
             return;
         };
-        let Some(connection) = self.connections.get_mut(&cookie) else {
+        let Some(connection) = self.roster.get_mut(cookie) else {
             return;
         };
         if connection.explain(reason) {
@@ -150,10 +212,10 @@ impl Table {
     }
 
     pub(super) fn began(&mut self, peer: Endpoint, time: Timestamp) {
-        let Some(cookie) = self.nearest(peer, time) else {
+        let Some(cookie) = self.roster.nearest(peer, time) else {
             return;
         };
-        let Some(connection) = self.connections.get_mut(&cookie) else {
+        let Some(connection) = self.roster.get_mut(cookie) else {
             return;
         };
         if connection.began_by(time) {

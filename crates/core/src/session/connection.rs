@@ -13,7 +13,8 @@ use crate::{
 /// The reason of an end of which the log said nothing (yet).
 pub(super) const CLOSED: &str = "closed";
 /// The reason of an end nobody saw: the connection was there, then it was not.
-pub(super) const UNSEEN: &str = "unseen";
+/// It is a guess, and the kernel may still speak of the connection in this boot.
+pub const UNSEEN: &str = "unseen";
 /// The reason of an end by a reboot of the machine.
 pub(super) const REBOOT: &str = "reboot";
 
@@ -109,28 +110,48 @@ impl Connection {
         added
     }
 
-    /// The kernel's word that it is over; a better reason may have come before.
-    pub(super) fn close(&mut self, at: Timestamp, reason: &str) {
-        let reason = self.reason.clone().unwrap_or_else(|| reason.to_owned());
-        self.closed = Some(Closing {
-            at: at.max(self.opened),
-            reason,
-        });
+    /// The kernel's word that it is over; the log may have said why before.
+    /// Gives whether that is news.
+    pub(super) fn close(&mut self, at: Timestamp) -> bool {
+        if self.closed.is_some() && !self.ended_unseen() {
+            return false;
+        }
+        let at = self.closed.as_ref().map_or(at, |closing| closing.at);
+        self.end(at, self.reason.clone().unwrap_or_else(|| CLOSED.to_owned()));
+        true
+    }
+
+    /// It is gone without the kernel's word: its last bytes may be missing,
+    /// which no reason of the log's may hide.
+    pub(super) fn lose(&mut self, at: Timestamp) {
+        self.end(at, UNSEEN.to_owned());
+    }
+
+    fn end(&mut self, at: Timestamp, reason: String) {
+        let at = at.max(self.opened);
+        self.closed = Some(Closing { at, reason });
+    }
+
+    /// Whether its end is only a guess.
+    pub(super) fn ended_unseen(&self) -> bool {
+        self.closed
+            .as_ref()
+            .is_some_and(|closing| closing.reason == UNSEEN)
     }
 
     /// The log's word on why; kept for the end, or put to an end that has none.
     /// Gives whether the record changed.
     pub(super) fn explain(&mut self, reason: &str) -> bool {
         match &mut self.closed {
-            None => {
-                self.reason.get_or_insert_with(|| reason.to_owned());
-                false
-            }
             Some(closing) if closing.reason == CLOSED => {
                 reason.clone_into(&mut closing.reason);
                 true
             }
-            Some(_) => false,
+            Some(closing) if closing.reason != UNSEEN => false,
+            _ => {
+                self.reason.get_or_insert_with(|| reason.to_owned());
+                false
+            }
         }
     }
 

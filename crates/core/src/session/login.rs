@@ -4,10 +4,9 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::Moment;
 use crate::{
     identity::{Endpoint, Pid, UserName},
-    ledger::{Checkpoint, Login},
+    ledger::Login,
     sshd::LoggedSession,
 };
 
@@ -57,16 +56,6 @@ impl Claim {
             witness: Witness::Silent,
         })
     }
-}
-
-/// A claim that waits for its connection to be seen.
-#[derive(Clone, Debug)]
-pub(super) struct Waiting {
-    pub(super) claim: Claim,
-    /// The log's place before the line: until the claim is settled, a restart
-    /// has to read it again.
-    pub(super) before: Option<Checkpoint>,
-    pub(super) since: Moment,
 }
 
 /// Why a line's claim was not believed.

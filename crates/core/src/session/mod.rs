@@ -14,12 +14,16 @@ mod attribution;
 mod connection;
 mod login;
 mod outbox;
+mod roster;
 mod table;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
+pub use attribution::Owner;
+pub use connection::UNSEEN;
 pub use login::{Claim, Refusal, Witness};
-pub use table::{Owner, Table};
+pub use table::Table;
 
 use std::time::Duration;
 

@@ -9,19 +9,21 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Moment,
-    connection::{CLOSED, Connection, REBOOT, UNSEEN},
-    login::{Claim, Refusal, Waiting, Witness},
+    connection::{Connection, REBOOT},
+    login::{Claim, Refusal, Witness},
     outbox::Outbox,
+    roster::Roster,
+    waiting::WaitingClaims,
 };
 use crate::{
-    identity::{BootId, Endpoint, Pid, SocketCookie, SocketId, UserName},
+    identity::{BootId, Endpoint, SocketCookie, SocketId, UserName},
     ledger::{Batch, Checkpoint, Closing, Entry, Login, SessionRecord},
     meter::Socket,
-    sshd::{Event, LoggedSession, What},
+    sshd::{Event, What},
     units::Minute,
 };
 
@@ -33,40 +35,27 @@ const LATE_NAME_IN_A_CROWD: Duration = Duration::from_secs(20);
 const CROWD: usize = 50_000;
 /// How long an ended connection with a name waits for the log's reason.
 const LATE_REASON: Duration = Duration::from_secs(30);
-/// How long a login waits for its connection to be seen.
-const LATE_CONNECTION: Duration = Duration::from_secs(60);
 /// How long a connection may be missing from dumps before it counts as ended
 /// unseen: the kernel's word of its end is then overdue.
 const OVERDUE_END: Duration = Duration::from_secs(1);
 
-/// What the process table says of a connection's owner.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// The inode of the connection's socket.
-    pub inode: u32,
-    /// When sshd's process for it started.
-    pub started: Timestamp,
-    /// sshd's process that watches over it.
-    pub pid: Pid,
-    /// The user who logged in; `None` before a login.
-    pub user: Option<UserName>,
-}
-
 /// All connections on sshd's ports, alive or lately ended.
 #[derive(Debug)]
 pub struct Table {
-    pub(super) boot: BootId,
-    pub(super) booted: Timestamp,
+    boot: BootId,
+    booted: Timestamp,
     pub(super) started: Timestamp,
-    pub(super) connections: HashMap<SocketCookie, Connection>,
-    pub(super) by_peer: HashMap<Endpoint, Vec<SocketCookie>>,
-    pub(super) ended: Vec<(SocketCookie, Duration)>,
+    pub(super) roster: Roster,
+    /// Those that ended, and when by the monotonic clock.
+    ended: Vec<(SocketCookie, Duration)>,
+    /// Those that live but were not in the last dump, and since when.
     pub(super) missing: HashMap<SocketCookie, Duration>,
-    pub(super) waiting: Vec<Waiting>,
-    pub(super) last_dump: Option<Timestamp>,
-    pub(super) minute: Minute,
+    pub(super) waiting: WaitingClaims,
+    last_dump: Option<Timestamp>,
+    latest: Moment,
+    minute: Minute,
     pub(super) read_to: Option<Checkpoint>,
-    pub(super) written_to: Option<Checkpoint>,
+    written_to: Option<Checkpoint>,
     pub(super) outbox: Outbox,
     pub(super) refusals: Vec<Refusal>,
 }
@@ -89,12 +78,12 @@ impl Table {
             boot,
             booted,
             started: now.wall,
-            connections: HashMap::new(),
-            by_peer: HashMap::new(),
+            roster: Roster::default(),
             ended: Vec::new(),
             missing: HashMap::new(),
-            waiting: Vec::new(),
+            waiting: WaitingClaims::default(),
             last_dump: None,
+            latest: now,
             minute: Minute::of(now.wall),
             read_to: checkpoint.clone(),
             written_to: checkpoint,
@@ -117,11 +106,13 @@ impl Table {
         if record.closed.is_some() {
             self.ended.push((cookie, now.monotonic));
         }
-        self.insert(cookie, Connection::restored(record));
+        self.roster
+            .get_or_insert(cookie, || Connection::restored(record));
     }
 
     /// Takes a complete list of the connections on sshd's ports.
     pub fn dump(&mut self, sockets: &[Socket], now: Moment) {
+        self.notice_set_back(now);
         let mut seen = HashSet::with_capacity(sockets.len());
         for socket in sockets {
             seen.insert(socket.cookie);
@@ -131,17 +122,20 @@ impl Table {
         self.miss(&seen, now);
         self.last_dump = Some(now.wall);
         self.minute = Minute::of(now.wall);
+        self.settle_waiting(now);
         self.forget(now);
     }
 
     /// Takes the kernel's word that a connection ended, with its last figures.
     pub fn ended(&mut self, socket: &Socket, now: Moment) {
+        self.notice_set_back(now);
         self.count(socket, now);
-        self.end(socket.cookie, CLOSED, now);
+        self.end(socket.cookie, now);
     }
 
     /// Takes what the log said, with what the kernel says of the line's writer.
     pub fn hear(&mut self, event: &Event, witness: Witness, now: Moment) {
+        self.notice_set_back(now);
         let time = event.time.unwrap_or(now.wall);
         let claim = |user: &UserName, method, credential, peer| Claim {
             login: Login {
@@ -190,70 +184,23 @@ impl Table {
         self.read_to.as_ref()
     }
 
-    /// Takes the sessions of the log's past, for connections that have no name
-    /// yet. Of several from one client the last that was left open counts.
-    pub fn recall(&mut self, past: Vec<LoggedSession>) {
-        let mut claims: HashMap<Endpoint, Claim> = HashMap::new();
-        for claim in past.into_iter().filter_map(Claim::of_past) {
-            if let Some(peer) = claim.peer {
-                claims.insert(peer, claim);
-            }
-        }
-        for claim in claims.into_values() {
-            if let Ok(Some(cookie)) = self.find(&claim) {
-                self.attach(cookie, claim);
-            }
-        }
-    }
-
-    /// Takes what the process table says: when connections began and, where no
-    /// log did, whose they are.
-    pub fn adopt(&mut self, owner: &Owner) {
-        let Some(cookie) = self.live_with_inode(&[owner.inode]) else {
-            return;
-        };
-        let Some(connection) = self.connections.get_mut(&cookie) else {
-            return;
-        };
-        connection.not_before = owner.started;
-        let mut changed = connection.began_by(owner.started);
-        if connection.pid.is_none() {
-            connection.pid = Some(owner.pid);
-            changed = true;
-        }
-        if let (None, Some(user)) = (&connection.login, &owner.user) {
-            connection.login = Some(Login {
-                user: user.clone(),
-                method: None,
-                credential: None,
-            });
-            changed = true;
-        }
-        if changed {
-            self.outbox.session_changed(cookie);
-        }
-    }
-
     /// Live connections without a name: their clients and sockets' inodes.
     pub fn nameless(&self) -> impl Iterator<Item = (Endpoint, Option<u32>)> {
-        self.connections
-            .values()
-            .filter(|connection| connection.login.is_none() && connection.closed.is_none())
-            .map(|connection| (connection.peer, connection.inode))
+        self.roster
+            .live()
+            .filter(|(_, connection)| connection.login.is_none())
+            .map(|(_, connection)| (connection.peer, connection.inode))
     }
 
-    /// Clients of logins whose connection was not seen yet.
+    /// Clients of logins that wait for the next dump.
     pub fn awaited(&self) -> impl Iterator<Item = Endpoint> {
-        self.waiting.iter().filter_map(|waiting| waiting.claim.peer)
+        self.waiting.peers()
     }
 
     /// How many connections live.
     #[must_use]
     pub fn open_count(&self) -> usize {
-        self.connections
-            .values()
-            .filter(|connection| connection.closed.is_none())
-            .count()
+        self.roster.live().count()
     }
 
     /// What was refused since the last call.
@@ -278,9 +225,9 @@ impl Table {
             self.outbox.log_read_to(checkpoint.clone());
             self.written_to = Some(checkpoint);
         }
-        let (boot, connections) = (&self.boot, &self.connections);
+        let (boot, roster) = (&self.boot, &self.roster);
         let changes = self.outbox.take()?;
-        let record = |cookie: &SocketCookie| Some(connections.get(cookie)?.record(boot, *cookie));
+        let record = |cookie: &SocketCookie| Some(roster.get(*cookie)?.record(boot, *cookie));
         Some(Batch {
             sessions: changes.sessions.iter().filter_map(record).collect(),
             entries: changes
@@ -312,58 +259,72 @@ impl Table {
     /// How far a restart need not read again: up to the first login that still
     /// waits for its connection.
     fn safe_checkpoint(&self) -> Option<&Checkpoint> {
-        match self.waiting.first() {
-            Some(waiting) => waiting.before.as_ref(),
-            None => self.read_to.as_ref(),
-        }
+        self.waiting.holds_log_at().unwrap_or(self.read_to.as_ref())
     }
 
-    fn insert(&mut self, cookie: SocketCookie, connection: Connection) {
-        self.by_peer
-            .entry(connection.peer)
-            .or_default()
-            .push(cookie);
-        self.connections.insert(cookie, connection);
+    /// After the wall clock was set back, what was dated before lies in the
+    /// future: lines of the new time must still find the connections that live.
+    fn notice_set_back(&mut self, now: Moment) {
+        let elapsed = now.monotonic.saturating_sub(self.latest.monotonic);
+        let is_set_back = now.wall < self.latest.wall;
+        self.latest = now;
+        if !is_set_back {
+            return;
+        }
+        let same_instant = SignedDuration::try_from(elapsed)
+            .ok()
+            .and_then(|elapsed| now.wall.checked_sub(elapsed).ok())
+            .unwrap_or(now.wall);
+        self.last_dump = self.last_dump.map(|dump| dump.min(same_instant));
+        for connection in self.roster.live_mut() {
+            connection.not_before = connection.not_before.min(same_instant);
+        }
     }
 
     fn count(&mut self, socket: &Socket, now: Moment) {
         let cookie = socket.cookie;
-        if !self.connections.contains_key(&cookie) {
-            let not_before = self.last_dump.unwrap_or(self.booted);
-            self.insert(cookie, Connection::new(socket, not_before, now.wall));
-            self.outbox.session_changed(cookie);
-        }
-        let Some(connection) = self.connections.get_mut(&cookie) else {
-            return;
-        };
+        let not_before = self.last_dump.unwrap_or(self.booted);
+        let make = || Connection::new(socket, not_before, now.wall);
+        let (connection, is_new) = self.roster.get_or_insert(cookie, make);
         let added = connection.count(socket);
+        if let Some(inode) = socket.inode {
+            self.roster.has_inode(cookie, inode);
+        }
         if !added.is_nothing() {
             self.outbox.enter(cookie, self.minute, added);
+        } else if is_new {
+            self.outbox.session_changed(cookie);
         }
-        self.settle_waiting(socket.peer);
     }
 
-    fn end(&mut self, cookie: SocketCookie, reason: &str, now: Moment) {
+    fn end(&mut self, cookie: SocketCookie, now: Moment) {
         self.missing.remove(&cookie);
-        let Some(connection) = self.connections.get_mut(&cookie) else {
+        let Some(connection) = self.roster.get_mut(cookie) else {
             return;
         };
-        match &mut connection.closed {
-            // The kernel's word came after all.
-            Some(closing) if closing.reason == UNSEEN => closing.reason = reason.to_owned(),
-            Some(_) => return,
-            None => {
-                connection.close(now.wall, reason);
-                self.ended.push((cookie, now.monotonic));
-            }
+        let was_open = connection.closed.is_none();
+        if !connection.close(now.wall) {
+            return;
+        }
+        if was_open {
+            self.ended.push((cookie, now.monotonic));
         }
         self.outbox.session_changed(cookie);
+    }
+
+    fn lose(&mut self, cookie: SocketCookie, now: Moment) {
+        self.missing.remove(&cookie);
+        if let Some(connection) = self.roster.get_mut(cookie) {
+            connection.lose(now.wall);
+            self.ended.push((cookie, now.monotonic));
+            self.outbox.session_changed(cookie);
+        }
     }
 
     /// A connection that a dump shows is alive, whatever was thought of it.
     fn reopen(&mut self, cookie: SocketCookie) {
         self.missing.remove(&cookie);
-        let Some(connection) = self.connections.get_mut(&cookie) else {
+        let Some(connection) = self.roster.get_mut(cookie) else {
             return;
         };
         if connection.closed.take().is_some() {
@@ -375,51 +336,37 @@ impl Table {
     /// Ends, as unseen, what has been missing from dumps for too long.
     fn miss(&mut self, seen: &HashSet<SocketCookie>, now: Moment) {
         let gone: Vec<SocketCookie> = self
-            .connections
-            .iter()
-            .filter(|(cookie, connection)| connection.closed.is_none() && !seen.contains(cookie))
-            .map(|(cookie, _)| *cookie)
+            .roster
+            .live()
+            .map(|(cookie, _)| cookie)
+            .filter(|cookie| !seen.contains(cookie))
             .collect();
         for cookie in gone {
             let since = *self.missing.entry(cookie).or_insert(now.monotonic);
             if now.monotonic.saturating_sub(since) >= OVERDUE_END {
-                self.end(cookie, UNSEEN, now);
+                self.lose(cookie, now);
             }
         }
     }
 
-    /// Lets go of what nothing can be said of any more.
+    /// Lets go of what nothing can be said of any more. An end that nobody saw
+    /// is a guess: were its connection forgotten and then heard of, all it moved
+    /// would be new.
     fn forget(&mut self, now: Moment) {
-        self.forget_ended(now);
-        let started = self.started;
-        let (waiting, overdue) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(|one| now.monotonic.saturating_sub(one.since.monotonic) < LATE_CONNECTION);
-        self.waiting = waiting;
-        self.refusals.extend(overdue.into_iter().filter_map(|one| {
-            // A line from before the daemon may well speak of a connection that
-            // was over by then.
-            let peer = one.claim.peer.filter(|_| one.claim.time >= started)?;
-            Some(Refusal::NoConnection {
-                peer,
-                claimed: one.claim.login.user,
-            })
-        }));
-    }
-
-    fn forget_ended(&mut self, now: Moment) {
-        let late_name = if self.ended.len() < CROWD {
-            LATE_NAME
-        } else {
+        let is_crowd = self.ended.len() >= CROWD;
+        let late_name = if is_crowd {
             LATE_NAME_IN_A_CROWD
+        } else {
+            LATE_NAME
         };
-        let (connections, by_peer, outbox) =
-            (&mut self.connections, &mut self.by_peer, &self.outbox);
+        let (roster, outbox) = (&mut self.roster, &self.outbox);
         self.ended.retain(|(cookie, since)| {
-            let Some(connection) = connections.get(cookie) else {
+            let Some(connection) = roster.get(*cookie) else {
                 return false;
             };
-            let patience = if connection.login.is_some() {
+            let patience = if connection.ended_unseen() && !is_crowd {
+                Duration::MAX
+            } else if connection.login.is_some() {
                 LATE_REASON
             } else {
                 late_name
@@ -427,14 +374,7 @@ impl Table {
             if now.monotonic.saturating_sub(*since) < patience || outbox.holds(*cookie) {
                 return true;
             }
-            let peer = connection.peer;
-            connections.remove(cookie);
-            if let Some(cookies) = by_peer.get_mut(&peer) {
-                cookies.retain(|other| other != cookie);
-                if cookies.is_empty() {
-                    by_peer.remove(&peer);
-                }
-            }
+            roster.remove(*cookie);
             false
         });
     }

@@ -1,12 +1,15 @@
 //! The table's rules, each as a short story; and, for all orders of events,
 //! what must never break.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use super::{Moment, Owner, Refusal, Table, Witness};
+use super::{Moment, Owner, Refusal, Table, UNSEEN, Witness};
 use crate::{
     identity::{BootId, Credential, Endpoint, Pid, SocketCookie, UserName},
     ledger::{Batch, Checkpoint, SessionRecord},
@@ -136,6 +139,7 @@ fn a_connection_that_ended_before_its_line_came_is_still_named() {
     table.ended(&socket(1, 4000, 100), at(5));
     assert_eq!(names(&mut table), [None]);
     table.hear(&accepted("alice", 4000, 4), Witness::Silent, at(9));
+    table.dump(&[], at(10));
     assert_eq!(names(&mut table), named("alice"));
 }
 
@@ -195,6 +199,7 @@ fn a_connection_first_seen_at_its_end_has_no_inode_to_deny_its_line() {
         },
         at(4),
     );
+    table.dump(&[], at(5));
     assert_eq!(names(&mut table), named("alice"));
     assert_eq!(table.take_refusals(), []);
 }
@@ -222,6 +227,7 @@ fn an_address_used_again_belongs_to_whoever_logged_in_at_the_time() {
     table.dump(&[socket(2, 4000, 50)], at(30));
     table.hear(&accepted("bob", 4000, 25), Witness::Silent, at(31));
     table.hear(&accepted("alice", 4000, 8), Witness::Silent, at(32));
+    table.dump(&[socket(2, 4000, 50)], at(33));
     assert_eq!(
         names(&mut table),
         [Some("alice".into()), Some("bob".into())]
@@ -292,6 +298,68 @@ fn an_end_nobody_saw_is_told_as_such_and_mended_when_the_kernel_s_word_comes() {
             inbound: 130,
             outbound: 130
         })
+    );
+}
+
+#[test]
+fn an_end_nobody_saw_is_known_for_good_so_that_a_late_word_counts_nothing_twice() {
+    let mut table = table();
+    table.dump(&[socket(1, 4000, 100)], at(10));
+    table.dump(&[], at(20));
+    table.dump(&[], at(30));
+    commit(&mut table);
+    // A process that hangs holds a socket that no dump shows any more.
+    for minutes in 1..30 {
+        table.dump(&[], at(30 + minutes * 60));
+    }
+    table.ended(&socket(1, 4000, 130), at(4000));
+    assert_eq!(sum(&table.take_batch().unwrap()).inbound, 30);
+}
+
+#[test]
+fn an_address_used_again_at_once_is_not_the_one_before_s() {
+    let mut table = table();
+    table.dump(&[socket(1, 4000, 100)], at(10));
+    table.hear(&accepted("alice", 4000, 10), Witness::Silent, at(10));
+    table.ended(&socket(1, 4000, 200), at(15));
+    table.hear(&accepted("bob", 4000, 16), Witness::Silent, at(16));
+    table.dump(&[socket(2, 4000, 50)], at(17));
+    assert_eq!(
+        names(&mut table),
+        [Some("alice".into()), Some("bob".into())]
+    );
+    assert_eq!(table.take_refusals(), []);
+}
+
+#[test]
+fn a_nameless_end_does_not_take_the_next_one_s_name() {
+    let mut table = table();
+    table.dump(&[socket(1, 4000, 100)], at(10));
+    table.ended(&socket(1, 4000, 200), at(15));
+    table.hear(&accepted("bob", 4000, 16), Witness::Silent, at(16));
+    table.dump(&[socket(2, 4000, 50)], at(17));
+    assert_eq!(names(&mut table), [None, Some("bob".into())]);
+}
+
+#[test]
+fn a_clock_set_back_denies_no_name() {
+    let back = |seconds: i64| Moment {
+        wall: at(seconds - 3600).wall,
+        ..at(seconds)
+    };
+    let mut table = table();
+    table.dump(&[], at(10));
+    table.dump(&[socket(1, 4000, 100)], at(20));
+    table.hear(
+        &accepted("alice", 4000, 25 - 3600),
+        Witness::Silent,
+        back(25),
+    );
+    table.dump(&[socket(1, 4000, 100), socket(2, 4001, 9)], back(30));
+    table.hear(&accepted("bob", 4001, 26 - 3600), Witness::Silent, back(31));
+    assert_eq!(
+        names(&mut table),
+        [Some("alice".into()), Some("bob".into())]
     );
 }
 
@@ -497,6 +565,8 @@ enum Step {
     Move(u64, u64),
     /// It ends, and the kernel's word of it is heard or lost.
     End(u64, bool),
+    /// The kernel's word of an end that seemed lost is heard after all.
+    LateWord(u64),
     /// Time passes and a dump is taken.
     Dump(i64),
     /// A login line comes, for one connection, in one of three names.
@@ -511,6 +581,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0_u64..6, 1_u64..100_000).prop_map(|(which, bytes)| Step::Move(which, bytes)),
         2 => (0_u64..6, any::<bool>()).prop_map(|(which, heard)| Step::End(which, heard)),
+        1 => (0_u64..6).prop_map(Step::LateWord),
         4 => (-30_i64..90).prop_map(Step::Dump),
         3 => (0_u64..6, 0_u8..3).prop_map(|(which, name)| Step::Login(which, name)),
         4 => any::<bool>().prop_map(Step::Commit),
@@ -524,7 +595,9 @@ struct World {
     saved: HashMap<SocketCookie, SessionRecord>,
     entries: HashMap<SocketCookie, Traffic>,
     moved: HashMap<u64, u64>,
+    /// Those that ended, and whether the kernel's word of it was heard.
     over: HashMap<u64, bool>,
+    unheard_for_good: HashSet<u64>,
     clock: i64,
     monotonic: u64,
 }
@@ -574,15 +647,52 @@ impl World {
         }
     }
 
+    fn restart(&mut self, table: &mut Table) {
+        let cutoff = self.now().wall - SignedDuration::from_mins(5);
+        let kept = self.saved.values().filter(|record| {
+            record.closed.as_ref().is_none_or(|closing| {
+                closing.reason == UNSEEN || (closing.at >= cutoff && record.login.is_none())
+            })
+        });
+        let kept = kept.cloned().collect();
+        *table = Table::resume(boot(), BOOTED, kept, None, self.now()).0;
+        // A word that was heard but not written died with the daemon, and the
+        // kernel does not say it again.
+        let words = self.over.iter().filter(|(_, heard)| **heard);
+        let unwritten = words.filter(|(which, _)| !self.is_whole(**which));
+        let unwritten: Vec<u64> = unwritten.map(|(which, _)| *which).collect();
+        for which in unwritten {
+            self.over.insert(which, false);
+            self.unheard_for_good.insert(which);
+        }
+    }
+
+    /// Whether all that a connection moved is in the ledger.
+    fn is_whole(&self, which: u64) -> bool {
+        let record = self.saved.get(&SocketCookie(which));
+        let written = record.and_then(|record| record.total.payload);
+        written.unwrap_or_default().inbound == self.moved[&which]
+    }
+
     fn act(&mut self, table: &mut Table, step: &Step) {
         match step {
             Step::Move(which, bytes) if !self.over.contains_key(which) => {
                 *self.moved.entry(*which).or_default() += bytes;
             }
-            Step::End(which, heard) if self.moved.contains_key(which) => {
-                if self.over.insert(*which, *heard).is_none() && *heard {
+            Step::End(which, heard)
+                if self.moved.contains_key(which) && !self.over.contains_key(which) =>
+            {
+                self.over.insert(*which, *heard);
+                if *heard {
                     table.ended(&self.socket(*which), self.now());
                 }
+            }
+            Step::LateWord(which)
+                if self.over.get(which) == Some(&false)
+                    && !self.unheard_for_good.contains(which) =>
+            {
+                self.over.insert(*which, true);
+                table.ended(&self.socket(*which), self.now());
             }
             Step::Dump(seconds) => {
                 self.clock += seconds;
@@ -605,18 +715,8 @@ impl World {
                 }
                 (_, _) => table.failed(),
             },
-            Step::Restart => {
-                let cutoff = self.now().wall - SignedDuration::from_mins(5);
-                let kept = self.saved.values().filter(|record| {
-                    record
-                        .closed
-                        .as_ref()
-                        .is_none_or(|it| it.at >= cutoff && record.login.is_none())
-                });
-                let kept = kept.cloned().collect();
-                *table = Table::resume(boot(), BOOTED, kept, None, self.now()).0;
-            }
-            Step::Move(..) | Step::End(..) => {}
+            Step::Restart => self.restart(table),
+            Step::Move(..) | Step::End(..) | Step::LateWord(_) => {}
         }
     }
 }
@@ -639,8 +739,91 @@ proptest! {
         world.act(&mut table, &Step::Commit(false));
         world.act(&mut table, &Step::Commit(true));
         for socket in world.live() {
-            let record = &world.saved[&socket.cookie];
-            prop_assert_eq!(record.total.payload.unwrap().inbound, world.moved[&socket.cookie.0]);
+            prop_assert!(world.is_whole(socket.cookie.0), "alive");
+        }
+        for (which, heard) in &world.over {
+            prop_assert!(!heard || world.is_whole(*which), "its end was heard");
+        }
+    }
+}
+
+/// What may happen at one address of a client.
+#[derive(Clone, Debug)]
+enum Turn {
+    /// Time passes.
+    Wait(i64),
+    /// The connection ends, where there is one; its word is heard or lost.
+    End(bool),
+    /// A connection begins, where there is none.
+    Begin,
+    /// A dump is taken.
+    Dump,
+    /// A line comes that is so many seconds old, in one of three names.
+    Line(i64, u8),
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    prop_oneof![
+        3 => (0_i64..15).prop_map(Turn::Wait),
+        2 => any::<bool>().prop_map(Turn::End),
+        2 => Just(Turn::Begin),
+        2 => Just(Turn::Dump),
+        3 => (0_i64..40, 0_u8..3).prop_map(|(age, name)| Turn::Line(age, name)),
+    ]
+}
+
+/// When a connection may have lived, as far as anybody could know.
+struct Life {
+    from: i64,
+    until: i64,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// Connections that follow one another at one address: a name is only given
+    /// to one that may have lived when its line was written, give or take the
+    /// two seconds that logs are imprecise by.
+    #[test]
+    fn no_line_names_a_connection_of_another_time(turns in proptest::collection::vec(turn(), 1..60)) {
+        let mut table = table();
+        let (mut clock, mut dumped, mut open) = (0, -1_000_000_000, false);
+        let mut lives: Vec<Life> = Vec::new();
+        let mut lines: Vec<(&str, i64)> = Vec::new();
+        for turn in turns.iter().chain([&Turn::Dump, &Turn::Wait(2), &Turn::Dump]) {
+            let cookie = u64::try_from(lives.len()).unwrap();
+            match turn {
+                Turn::Wait(seconds) => clock += seconds,
+                Turn::Begin if !open => {
+                    lives.push(Life { from: dumped, until: i64::MAX });
+                    open = true;
+                }
+                Turn::End(heard) if open => {
+                    open = false;
+                    if *heard {
+                        lives.last_mut().unwrap().until = clock;
+                        table.ended(&socket(cookie, 4000, 10), at(clock));
+                    }
+                }
+                Turn::Dump => {
+                    let alive = open.then(|| socket(cookie, 4000, 10));
+                    table.dump(alive.as_slice(), at(clock));
+                    dumped = clock;
+                }
+                Turn::Line(age, name) => {
+                    let name = ["alice", "bob", "zoë"][usize::from(*name)];
+                    lines.push((name, clock - age));
+                    table.hear(&accepted(name, 4000, clock - age), Witness::Silent, at(clock));
+                }
+                Turn::Begin | Turn::End(_) => {}
+            }
+        }
+        for record in commit(&mut table) {
+            let Some(login) = record.login else { continue };
+            let life = &lives[usize::try_from(record.id.cookie.0).unwrap() - 1];
+            let fits = |time: i64| time + 2 > life.from && time < life.until.saturating_add(2);
+            let said = lines.iter().any(|(name, time)| *name == login.user.as_str() && fits(*time));
+            prop_assert!(said, "{} never was {}", record.id.cookie.0, login.user.as_str());
         }
     }
 }
