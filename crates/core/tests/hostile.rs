@@ -266,7 +266,11 @@ fn the_journal_is_believed_only_from_sshd() {
         Parsed::Event(_)
     ));
     let unseen = r#""_TRANSPORT":"syslog","_UID":"2001""#;
-    assert_eq!(entry(&format!("{unseen},{END}")), uid(2001));
+    assert_eq!(entry(&format!("{unseen},{LOGIN}")), uid(2001));
+    assert!(
+        matches!(entry(&format!("{unseen},{END}")), Parsed::Known(_)),
+        "alice's child, gone before journald looked: nothing to be told"
+    );
     let logger = ROOT.replace("sbin/sshd", "bin/logger");
     let other = Parsed::Refused(Refusal::Executable {
         exe: "/usr/bin/logger".to_owned(),

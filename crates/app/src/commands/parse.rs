@@ -347,6 +347,7 @@ mod tests {
         let logs = [
             "openssh-9.2-verbose-journald/journal.sshd.json",
             "dropbear-2022.83/auth.iso8601.log",
+            "forged-in-the-journal.json",
         ];
         insta::assert_snapshot!("table-of-several", parse(ParseFormat::Table, &logs));
     }

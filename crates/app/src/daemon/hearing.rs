@@ -59,15 +59,20 @@ impl Daemon {
     }
 
     /// What the kernel says of a login line's writer. journald has asked it
-    /// already: there it can only add which connection the writer holds.
+    /// already; there it is only asked whose connection a line without an
+    /// address speaks of.
     fn witness(&self, event: &Event, now: Moment) -> Witness {
-        if !matches!(event.what, What::Accepted { .. } | What::Opened { .. }) {
+        let needs_no_witness = match &event.what {
+            What::Accepted { peer, .. } => peer.is_some() && event.sender != Sender::Claimed,
+            What::Opened { .. } => false,
+            _ => true,
+        };
+        if needs_no_witness {
             return Witness::Silent;
         }
-        let witness = process::witness(event.pid, event.time, now.wall);
-        match (&event.sender, witness) {
-            (Sender::Kernel { .. }, Witness::Stranger) => Witness::Silent,
-            (_, witness) => witness,
+        match process::witness(event.pid, event.time, now.wall) {
+            Witness::Stranger if event.sender != Sender::Claimed => Witness::Silent,
+            witness => witness,
         }
     }
 }

@@ -86,6 +86,11 @@ impl Table {
                 self.waiting.push(claim, self.read_to.clone(), now);
             }
             Ok(_) => {}
+            // A process at its end has closed its connection a moment before the
+            // kernel tells us of it: the next dump decides.
+            Err(Refusal::Elsewhere { .. }) => {
+                self.waiting.push(claim, self.read_to.clone(), now);
+            }
             Err(refusal) => self.refusals.push(refusal),
         }
     }

@@ -171,17 +171,34 @@ fn a_line_of_a_process_that_is_not_sshd_s_is_refused() {
 #[test]
 fn a_line_of_another_connection_s_sshd_is_refused() {
     let mut table = table();
-    table.dump(&[socket(1, 4000, 100), socket(2, 4001, 100)], at(10));
+    let sockets = [socket(1, 4000, 100), socket(2, 4001, 100)];
+    table.dump(&sockets, at(10));
     table.hear(
         &accepted("mallory", 4001, 10),
         Witness::Holds(vec![501]),
         at(11),
     );
+    table.dump(&sockets, at(12));
     assert_eq!(names(&mut table), [None, None]);
     assert!(matches!(
         table.take_refusals()[..],
         [Refusal::Elsewhere { .. }]
     ));
+}
+
+#[test]
+fn an_sshd_that_has_just_closed_its_connection_is_no_stranger_to_it() {
+    let mut table = table();
+    table.dump(&[socket(1, 4000, 100)], at(10));
+    table.hear(
+        &accepted("alice", 4000, 10),
+        Witness::Holds(vec![77]),
+        at(11),
+    );
+    table.ended(&socket(1, 4000, 150), at(11));
+    table.dump(&[], at(12));
+    assert_eq!(names(&mut table), named("alice"));
+    assert_eq!(table.take_refusals(), []);
 }
 
 #[test]

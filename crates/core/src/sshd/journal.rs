@@ -17,7 +17,7 @@ use crate::identity::Pid;
 
 use super::{
     Parsed,
-    event::{Event, Sender},
+    event::{Event, Sender, What},
     message::{Meaning, Program, understand},
     trust::{Refusal, check},
 };
@@ -92,11 +92,17 @@ impl Fields {
                 what: None,
             }) => Parsed::Known(pattern),
             Some(Meaning {
-                what: Some(what), ..
+                what: Some(what),
+                pattern,
             }) => match self.sender().and_then(|sender| {
                 check(&sender, &what)?;
                 Ok(sender)
             }) {
+                // The user's own child, gone before journald saw what it ran:
+                // that is everyday life, and only a reason is lost.
+                Err(Refusal::Uid { .. }) if matches!(what, What::Disconnected { .. }) => {
+                    Parsed::Known(pattern)
+                }
                 Err(refusal) => Parsed::Refused(refusal),
                 Ok(sender) => Parsed::Event(Event {
                     time: self.time(),
