@@ -1,7 +1,10 @@
 //! What a person sees when something went wrong: one sentence, the chain of
 //! causes, and a hint; and the exit code that belongs to it.
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use anyhow::Error;
 
@@ -90,7 +93,7 @@ impl Failure {
         match self.kind {
             Kind::PipeClosed => return ExitCode::SUCCESS,
             Kind::Told => {}
-            Kind::Failed | Kind::Usage => anstream::eprint!("{}", self.text()),
+            Kind::Failed | Kind::Usage => say(&self.text()),
         }
         if self.kind == Kind::Usage {
             ExitCode::from(2)
@@ -98,6 +101,33 @@ impl Failure {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says words to stderr. Where stderr cannot be written, nobody is left to be
+/// told, and what is being done goes on.
+pub fn say(words: &str) {
+    let _unheard = anstream::stderr().write_all(words.as_bytes());
+}
+
+/// Writes a command's whole answer to stdout.
+///
+/// # Errors
+/// It cannot be written; a reader who went away is no failure.
+pub fn print(answer: &[u8]) -> Outcome {
+    let mut stdout = anstream::stdout().lock();
+    stdout
+        .write_all(answer)
+        .and_then(|()| stdout.flush())
+        .map_err(unprinted)
+}
+
+/// What it means that stdout took no more.
+#[must_use]
+pub fn unprinted(error: io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return error.into();
+    }
+    Failure::failed(Error::from(error).context("standard output cannot be written"))
 }
 
 impl From<Error> for Failure {

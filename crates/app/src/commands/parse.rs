@@ -14,7 +14,7 @@ use sshmeter_core::sshd::{
 
 use crate::{
     cli::{ParseArguments, ParseFormat},
-    error::{Failure, Outcome},
+    error::{Failure, Outcome, say, unprinted},
     input::{Foreign, Input},
     render::parse::{Tally, event_json, fitted, sessions_table, summary_table, total},
 };
@@ -41,11 +41,11 @@ pub(super) fn run(arguments: &ParseArguments) -> Outcome {
                 return Err(failure);
             }
             unreadable += 1;
-            anstream::eprint!("{}", failure.text());
+            say(&failure.text());
         }
     }
     reading.finish(unreadable < logs.len())?;
-    output.flush()?;
+    output.flush().map_err(unprinted)?;
     if unreadable == 0 {
         Ok(())
     } else {
@@ -58,8 +58,12 @@ fn zone(name: Option<&str>) -> Outcome<TimeZone> {
     match name {
         None | Some("system") => Ok(TimeZone::system()),
         Some(name) => TimeZone::get(name).map_err(|error| {
-            Failure::usage(anyhow!(error).context(format!("there is no time zone {name:?}")))
-                .hint("Give an IANA name such as Europe/Berlin, or UTC, or system.")
+            Failure::usage(
+                anyhow!(error).context(format!("there is no time zone `{name}` on this machine")),
+            )
+            .hint(
+                "zones are named like `Europe/Berlin` or `UTC`; they come with the package tzdata",
+            )
         }),
     }
 }
@@ -110,9 +114,7 @@ impl<'a, W: Write> Reading<'a, W> {
             return self.read_lines(&name, input);
         }
         if io::stdin().is_terminal() {
-            anstream::eprintln!(
-                "Reading a log from the terminal; end it with Ctrl-D, or give a FILE."
-            );
+            say("Reading a log from the terminal; end it with Ctrl-D, or give a FILE.\n");
         }
         let input = Input::standard().map_err(|error| unreadable(path, error))?;
         self.read_lines("standard input", input)
@@ -192,7 +194,10 @@ impl<'a, W: Write> Reading<'a, W> {
         let all = total(&self.tallies);
         if self.format == ParseFormat::Json {
             if all.refused > 0 {
-                anstream::eprintln!("{} lines were refused; the table says why.", all.refused);
+                say(&format!(
+                    "{} lines were refused; the table says why.\n",
+                    all.refused
+                ));
             }
             return Ok(());
         }
@@ -275,7 +280,7 @@ fn unreadable(path: &Path, error: io::Error) -> Failure {
         Some(foreign) => format!("{} {shown} | sshmeter parse", foreign.reader),
         None => hint(error.kind()).to_owned(),
     };
-    let what = format!("cannot read {:?}", fitted(&shown, EXAMPLE_WIDTH));
+    let what = format!("{} cannot be read", fitted(&shown, EXAMPLE_WIDTH));
     let failure = match Err::<(), _>(error).context(what) {
         Err(error) => Failure::failed(error),
         Ok(()) => Failure::told(),
@@ -290,13 +295,13 @@ fn unreadable(path: &Path, error: io::Error) -> Failure {
 fn hint(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::NotFound => {
-            "Logs of sshd are /var/log/auth.log or /var/log/secure; without either, try \
-             journalctl -o json -t sshd -t sshd-session | sshmeter parse"
+            "logs of sshd are /var/log/auth.log or /var/log/secure; without either, try \
+             `journalctl -o json -t sshd -t sshd-session | sshmeter parse`"
         }
-        io::ErrorKind::PermissionDenied => "Run it as root, or as a member of the group adm.",
-        io::ErrorKind::IsADirectory => "Give the files in it.",
+        io::ErrorKind::PermissionDenied => "run it as root, or as a member of the group adm",
+        io::ErrorKind::IsADirectory => "give the files in it",
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput => {
-            "The gzip file is damaged; what came before the damage was read."
+            "the gzip file is damaged; what came before the damage was read"
         }
         _ => "",
     }
