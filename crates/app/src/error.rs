@@ -77,9 +77,13 @@ impl Failure {
     /// The sentence, its causes and hints, as `report` prints them.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = format!("error: {}\n", self.error);
-        for cause in self.error.chain().skip(1) {
-            text.push_str(&format!("  because: {cause}\n"));
+        let sentence = self.error.to_string();
+        let mut text = format!("error: {sentence}\n");
+        for cause in self.error.chain().skip(1).map(ToString::to_string) {
+            // Some sentences end with their cause.
+            if !sentence.ends_with(&cause) {
+                text.push_str(&format!("  because: {cause}\n"));
+            }
         }
         for hint in &self.hints {
             text.push_str(&format!("hint: {hint}\n"));
