@@ -2,11 +2,13 @@
 //! causes, and a hint; and the exit code that belongs to it.
 
 use std::{
-    io::{self, Write as _},
+    borrow::Cow,
+    io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
 };
 
 use anyhow::Error;
+use sshmeter_core::report::printed_name;
 
 /// What a command gives back.
 pub type Outcome<T = ()> = Result<T, Failure>;
@@ -125,6 +127,30 @@ pub fn print(answer: &[u8]) -> Outcome {
         .map_err(unprinted)
 }
 
+/// Writes data to stdout, as it is: what looks like a style in it is a part of
+/// somebody's name. A terminal would obey it, so there it is spelled out.
+///
+/// # Errors
+/// It cannot be written; a reader who went away is no failure.
+pub fn print_data(data: &str) -> Outcome {
+    let mut stdout = io::stdout().lock();
+    let shown = if stdout.is_terminal() {
+        Cow::Owned(spelled_out(data))
+    } else {
+        Cow::Borrowed(data)
+    };
+    stdout
+        .write_all(shown.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(unprinted)
+}
+
+/// Lines without any other control character.
+fn spelled_out(data: &str) -> String {
+    let lines: Vec<String> = data.split('\n').map(printed_name).collect();
+    lines.join("\n")
+}
+
 /// What it means that stdout took no more.
 #[must_use]
 pub fn unprinted(error: io::Error) -> Failure {
@@ -155,5 +181,18 @@ impl From<Error> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Error::from(error).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_on_a_terminal_has_lines_and_nothing_to_obey() {
+        assert_eq!(
+            spelled_out("user\n\"a\u{1b}[31m\u{9b}b\"\n"),
+            "user\n\"a\\x1b[31m\\x9bb\"\n"
+        );
     }
 }

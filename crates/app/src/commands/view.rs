@@ -63,6 +63,8 @@ fn is_utf8_locale(variable: impl Fn(&str) -> Option<String>) -> bool {
 pub(super) struct Answer {
     /// For stdout.
     pub(super) text: String,
+    /// Whether the text is a table for people, with styles; else it is data.
+    pub(super) is_table: bool,
     /// For stderr, a line each.
     pub(super) notes: Vec<String>,
 }
@@ -70,7 +72,11 @@ pub(super) struct Answer {
 impl Answer {
     /// Prints it.
     pub(super) fn print(&self) -> Outcome {
-        error::print(self.text.as_bytes())?;
+        if self.is_table {
+            error::print(self.text.as_bytes())?;
+        } else {
+            error::print_data(&self.text)?;
+        }
         for note in &self.notes {
             error::say(&format!("note: {note}\n"));
         }

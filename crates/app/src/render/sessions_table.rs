@@ -7,7 +7,7 @@ use super::{
     Style, View, counted, duration,
     grid::{Grid, Heading},
     local_minute, local_second,
-    report_table::{figure_words, flow_cells, left_out_sentence, user_cell},
+    report_table::{figure_words, flow_cells, left_out_sentence, shortened, user_cell},
     zone_name,
 };
 use crate::store::{ListedSession, SessionList};
@@ -169,7 +169,7 @@ fn cells(
     if has(Detail::Session) {
         cells.push(session.id.to_string());
     }
-    cells.push(user_cell(&session.who));
+    cells.push(user_cell(&session.who, view));
     if has(Detail::From) {
         cells.push(record.peer.ip().to_string());
     }
@@ -216,12 +216,4 @@ fn login_cell(session: &ListedSession, view: &View<'_>) -> String {
         (None, Some(method)) => printed_name(method),
         (None, None) => view.nothing().to_owned(),
     }
-}
-
-fn shortened(text: &str, length: usize, view: &View<'_>) -> String {
-    if text.chars().count() <= length {
-        return text.to_owned();
-    }
-    let kept = text.chars().take(length).collect::<String>();
-    kept + if view.unicode { "…" } else { "..." }
 }
