@@ -21,12 +21,24 @@ pub const DEFAULT_CONFIG: &str = "/etc/sshmeter/config.toml";
     propagate_version = true
 )]
 pub struct Arguments {
-    /// Read this config instead of /etc/sshmeter/config.toml.
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Read this config instead of /etc/sshmeter/config.toml, without which the
+    /// built-in defaults apply.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
     pub config: Option<PathBuf>,
 
-    /// Use this ledger instead of the config's `ledger.path`.
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Use this ledger instead of the config's `ledger.path`
+    /// (/var/lib/sshmeter/ledger.db if not set).
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
     pub ledger: Option<PathBuf>,
 
     /// What to do.
@@ -38,14 +50,35 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Count, in the foreground, until SIGTERM or Ctrl-C.
+    ///
+    /// SIGHUP reads the config again. As another user than root it needs to read
+    /// sshd's log and the rights CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and
+    /// CAP_NET_ADMIN; it says which are missing. How much it says is set by
+    /// SSHMETER_LOG (error, warn, info, debug).
     Run,
     /// Show how many bytes each user moved.
+    ///
+    /// Without --since it shows this month, without --until all up to now. Last
+    /// month alone is `--since 'last month' --until 'this month'`.
     Report(ReportArguments),
     /// List SSH sessions with their bytes.
+    ///
+    /// Lists those that were open in the period, with the bytes they moved in
+    /// it: without --since it is today, without --until all up to now. With
+    /// --open and no period, bytes are all since the session was opened.
+    ///
+    /// Sessions, connections that never logged in among them, are kept as long
+    /// as their minutes, `retention.minute` (30 days if not set).
     Sessions(SessionsArguments),
     /// Show what sshmeter makes of an sshd log.
+    ///
+    /// It reads the log alone: what it shows is what was written there, and
+    /// bytes are not.
     Parse(ParseArguments),
     /// Check this machine: log, sshd, kernel, rights, ledger.
+    ///
+    /// It changes nothing. `warn` is for what makes counting worse, `fail` for
+    /// what stops it; with a `fail` the exit code is 1.
     Doctor,
     /// Show the config as understood, or where it is wrong.
     CheckConfig,
@@ -65,12 +98,14 @@ pub enum Command {
 /// A period of time, common to report and sessions.
 #[derive(Args, Clone, Debug, Default)]
 pub struct PeriodArguments {
-    /// Begin here: RFC 3339, `2026-11-22`, `2026-11-22 17:00`, `today`,
-    /// `yesterday`, `this month`, `last month`, `-7d`.
+    /// Begin here: `2026-11-22`, `2026-11-22 17:00`, RFC 3339, `2026-11`,
+    /// `17:00` (today), `now`, `today`, `yesterday`, `this` or `last` `week`,
+    /// `month` or `year` (their first day), or back from now: `-30m`, `-2h`,
+    /// `-7d`, `-1w`, `-3mo`, `-1y`.
     #[arg(long, value_name = "T", allow_hyphen_values = true)]
     pub since: Option<String>,
 
-    /// End here (not included); same forms as --since.
+    /// End here (not included); same forms as --since, now if not given.
     #[arg(long, value_name = "T", allow_hyphen_values = true)]
     pub until: Option<String>,
 
@@ -130,11 +165,11 @@ pub struct ReportArguments {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "user")]
     pub by: Vec<ByArgument>,
 
-    /// A row for each of these.
+    /// The time a row stands for.
     #[arg(long, value_enum, default_value_t)]
     pub per: PerArgument,
 
-    /// The period; without --since it is this month.
+    /// The period.
     #[command(flatten)]
     pub period: PeriodArguments,
 
@@ -146,7 +181,8 @@ pub struct ReportArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub top: Option<u32>,
 
-    /// Show the SSH stream's own bytes instead of the wire's.
+    /// Show the SSH streams' own bytes instead of those on the wire (IP packets,
+    /// headers and retransmissions included). JSON and CSV have both.
     #[arg(long)]
     pub payload: bool,
 
@@ -170,11 +206,12 @@ pub struct SessionsArguments {
     #[arg(long, value_name = "U")]
     pub user: Vec<String>,
 
-    /// The period; bytes are those moved within it. Without --since it is today.
+    /// The period.
     #[command(flatten)]
     pub period: PeriodArguments,
 
-    /// Show the SSH stream's own bytes instead of the wire's.
+    /// Show the SSH streams' own bytes instead of those on the wire (IP packets,
+    /// headers and retransmissions included). JSON and CSV have both.
     #[arg(long)]
     pub payload: bool,
 
@@ -209,7 +246,8 @@ pub struct ParseArguments {
     #[arg(long, value_enum, default_value_t)]
     pub format: ParseFormat,
 
-    /// The zone of times that name none (traditional syslog).
+    /// The zone (an IANA name, `UTC` or `system`) of times in the log that name
+    /// none, and of times in the table; the system's if not given.
     #[arg(long, value_name = "ZONE")]
     pub tz: Option<String>,
 }

@@ -1,9 +1,14 @@
 //! What a person sees when something went wrong: one sentence, the chain of
 //! causes, and a hint; and the exit code that belongs to it.
 
-use std::{io, process::ExitCode};
+use std::{
+    borrow::Cow,
+    io::{self, IsTerminal as _, Write as _},
+    process::ExitCode,
+};
 
 use anyhow::Error;
+use sshmeter_core::report::printed_name;
 
 /// What a command gives back.
 pub type Outcome<T = ()> = Result<T, Failure>;
@@ -74,9 +79,13 @@ impl Failure {
     /// The sentence, its causes and hints, as `report` prints them.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = format!("error: {}\n", self.error);
-        for cause in self.error.chain().skip(1) {
-            text.push_str(&format!("  because: {cause}\n"));
+        let sentence = self.error.to_string();
+        let mut text = format!("error: {sentence}\n");
+        for cause in self.error.chain().skip(1).map(ToString::to_string) {
+            // Some sentences end with their cause.
+            if !sentence.ends_with(&cause) {
+                text.push_str(&format!("  because: {cause}\n"));
+            }
         }
         for hint in &self.hints {
             text.push_str(&format!("hint: {hint}\n"));
@@ -90,7 +99,7 @@ impl Failure {
         match self.kind {
             Kind::PipeClosed => return ExitCode::SUCCESS,
             Kind::Told => {}
-            Kind::Failed | Kind::Usage => anstream::eprint!("{}", self.text()),
+            Kind::Failed | Kind::Usage => say(&self.text()),
         }
         if self.kind == Kind::Usage {
             ExitCode::from(2)
@@ -98,6 +107,57 @@ impl Failure {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says words to stderr. Where stderr cannot be written, nobody is left to be
+/// told, and what is being done goes on.
+pub fn say(words: &str) {
+    let _unheard = anstream::stderr().write_all(words.as_bytes());
+}
+
+/// Writes a command's whole answer to stdout.
+///
+/// # Errors
+/// It cannot be written; a reader who went away is no failure.
+pub fn print(answer: &[u8]) -> Outcome {
+    let mut stdout = anstream::stdout().lock();
+    stdout
+        .write_all(answer)
+        .and_then(|()| stdout.flush())
+        .map_err(unprinted)
+}
+
+/// Writes data to stdout, as it is: what looks like a style in it is a part of
+/// somebody's name. A terminal would obey it, so there it is spelled out.
+///
+/// # Errors
+/// It cannot be written; a reader who went away is no failure.
+pub fn print_data(data: &str) -> Outcome {
+    let mut stdout = io::stdout().lock();
+    let shown = if stdout.is_terminal() {
+        Cow::Owned(spelled_out(data))
+    } else {
+        Cow::Borrowed(data)
+    };
+    stdout
+        .write_all(shown.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(unprinted)
+}
+
+/// Lines without any other control character.
+fn spelled_out(data: &str) -> String {
+    let lines: Vec<String> = data.split('\n').map(printed_name).collect();
+    lines.join("\n")
+}
+
+/// What it means that stdout took no more.
+#[must_use]
+pub fn unprinted(error: io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return error.into();
+    }
+    Failure::failed(Error::from(error).context("standard output cannot be written"))
 }
 
 impl From<Error> for Failure {
@@ -121,5 +181,18 @@ impl From<Error> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Error::from(error).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_on_a_terminal_has_lines_and_nothing_to_obey() {
+        assert_eq!(
+            spelled_out("user\n\"a\u{1b}[31m\u{9b}b\"\n"),
+            "user\n\"a\\x1b[31m\\x9bb\"\n"
+        );
     }
 }

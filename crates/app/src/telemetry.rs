@@ -38,6 +38,8 @@ pub fn start() {
     // Only a telemetry that was started before stands against it.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Its own words about a failing stderr would go to stderr, and panic.
+        .log_internal_errors(false)
         .with_writer(io::stderr)
         // It would be told on stderr, by a macro that panics when that is closed.
         .log_internal_errors(false)

@@ -128,3 +128,52 @@ fn a_reader_that_goes_away_is_no_failure() {
         assert!(output.stderr.is_empty(), "{arguments:?}: {output:?}");
     }
 }
+
+#[test]
+fn a_full_disk_behind_stdout_or_stderr_is_no_panic() {
+    let commands: [&[&str]; 4] = [
+        &["--config", "/dev/null", "doctor"],
+        &["--config", "/dev/null", "check-config"],
+        &["completions", "bash"],
+        &["parse", "/dev/null"],
+    ];
+    for arguments in commands {
+        let full = || {
+            fs::OpenOptions::new()
+                .write(true)
+                .open("/dev/full")
+                .unwrap()
+        };
+        let output = Command::new(env!("CARGO_BIN_EXE_sshmeter"))
+            .args(arguments)
+            .stdout(full())
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {words}");
+        assert!(
+            words.starts_with("error: standard output cannot be written\n"),
+            "{arguments:?}: {words}"
+        );
+        let status = Command::new(env!("CARGO_BIN_EXE_sshmeter"))
+            .args(arguments)
+            .args(["--frob"])
+            .stdout(Stdio::null())
+            .stderr(full())
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(2), "{arguments:?}");
+    }
+    let status = Command::new(env!("CARGO_BIN_EXE_sshmeter"))
+        .args(["--config", "/nowhere", "report"])
+        .stderr(
+            fs::OpenOptions::new()
+                .write(true)
+                .open("/dev/full")
+                .unwrap(),
+        )
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(2));
+}

@@ -59,7 +59,7 @@ fn an_unreadable_log_is_named_and_the_others_are_read() {
     assert_eq!(code, Some(1));
     assert!(out.contains("svc.backup-01"), "{out}");
     assert!(
-        err.starts_with("error: cannot read \"/nonexistent/auth.log\""),
+        err.starts_with("error: /nonexistent/auth.log cannot be read\n"),
         "{err}"
     );
     assert!(err.contains("\nhint: "), "{err}");

@@ -1,12 +1,10 @@
 //! `sshmeter check-config`: the config as understood, as TOML that loads back
 //! to the same.
 
-use std::io::Write as _;
-
 use crate::{
     cli::{Arguments, DEFAULT_CONFIG},
     config::{Config, Origin},
-    error::Outcome,
+    error::{Outcome, print},
 };
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
@@ -27,6 +25,5 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         })
         .collect();
     let text = format!("# {from}\n{}", config.to_toml());
-    anstream::stdout().write_all(text.as_bytes())?;
-    Ok(())
+    print(text.as_bytes())
 }

@@ -1,18 +1,18 @@
 //! `sshmeter completions`: a completion script, made from the command line's
 //! own definition.
 
-use std::io::Write as _;
-
 use clap::CommandFactory as _;
 
-use crate::{cli::Arguments, error::Outcome};
+use crate::{
+    cli::Arguments,
+    error::{Outcome, print},
+};
 
 pub(super) fn run(shell: clap_complete::Shell) -> Outcome {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "sshmeter", &mut script);
     // Written at once, since the generator would panic on a closed pipe.
-    anstream::stdout().write_all(&script)?;
-    Ok(())
+    print(&script)
 }
 
 #[cfg(test)]

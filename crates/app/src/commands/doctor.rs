@@ -4,13 +4,13 @@ use crate::{
     cli::Arguments,
     config::Config,
     doctor::{self, Verdict},
-    error::{Failure, Outcome},
+    error::{Failure, Outcome, print},
 };
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let config = Config::load(arguments)?;
     let findings = doctor::examine(&config);
-    anstream::print!("{}", doctor::text(&findings));
+    print(doctor::text(&findings).as_bytes())?;
     if findings
         .iter()
         .any(|finding| finding.verdict == Verdict::Fail)

@@ -1,7 +1,7 @@
 //! `sshmeter man`: the man pages, made from the command line's own definition,
 //! and the config's page, made from the shipped config's own words.
 
-use std::{fs, io::Write as _, path::Path};
+use std::{fs, path::Path};
 
 use anyhow::Context as _;
 use clap::CommandFactory as _;
@@ -10,7 +10,10 @@ use clap_mangen::{
     roff::{Roff, bold, italic, roman},
 };
 
-use crate::{cli::Arguments, error::Outcome};
+use crate::{
+    cli::Arguments,
+    error::{Outcome, print},
+};
 
 /// The config's manual: its comments are its text.
 const SHIPPED_CONFIG: &str = include_str!("../../../../dist/config.toml");
@@ -30,8 +33,7 @@ struct Page {
 
 pub(super) fn run(out: Option<&Path>) -> Outcome {
     let Some(folder) = out else {
-        anstream::stdout().write_all(&main_page()?.roff)?;
-        return Ok(());
+        return print(&main_page()?.roff);
     };
     fs::create_dir_all(folder)
         .with_context(|| format!("the folder {} cannot be made", folder.display()))?;

@@ -2,6 +2,7 @@
 //! it shows what was written, not what was true.
 
 use std::{
+    collections::BTreeMap,
     io::{self, BufWriter, IsTerminal as _, Write},
     path::{Path, PathBuf},
 };
@@ -12,10 +13,12 @@ use sshmeter_core::sshd::{
     Clock, Event, History, JournalEntry, Noted, Parsed, parse_journal, parse_line,
 };
 
+use super::view::Screen;
 use crate::{
     cli::{ParseArguments, ParseFormat},
-    error::{Failure, Outcome},
+    error::{Failure, Outcome, say, unprinted},
     input::{Foreign, Input},
+    render::View,
     render::parse::{Tally, event_json, fitted, sessions_table, summary_table, total},
 };
 
@@ -33,7 +36,8 @@ pub(super) fn run(arguments: &ParseArguments) -> Outcome {
     };
     let mut output = BufWriter::new(anstream::stdout().lock());
     let mut reading = Reading::new(arguments.format, zone, &mut output);
-    reading.width = terminal_width();
+    reading.screen = Screen::of_stdout();
+    reading.screen.width = terminal_width().unwrap_or(usize::MAX);
     let mut unreadable = 0_usize;
     for path in logs {
         if let Err(failure) = reading.read(path) {
@@ -41,11 +45,11 @@ pub(super) fn run(arguments: &ParseArguments) -> Outcome {
                 return Err(failure);
             }
             unreadable += 1;
-            anstream::eprint!("{}", failure.text());
+            say(&failure.text());
         }
     }
     reading.finish(unreadable < logs.len())?;
-    output.flush()?;
+    output.flush().map_err(unprinted)?;
     if unreadable == 0 {
         Ok(())
     } else {
@@ -58,8 +62,12 @@ fn zone(name: Option<&str>) -> Outcome<TimeZone> {
     match name {
         None | Some("system") => Ok(TimeZone::system()),
         Some(name) => TimeZone::get(name).map_err(|error| {
-            Failure::usage(anyhow!(error).context(format!("there is no time zone {name:?}")))
-                .hint("Give an IANA name such as Europe/Berlin, or UTC, or system.")
+            Failure::usage(
+                anyhow!(error).context(format!("there is no time zone `{name}` on this machine")),
+            )
+            .hint(
+                "zones are named like `Europe/Berlin` or `UTC`; they come with the package tzdata",
+            )
         }),
     }
 }
@@ -83,8 +91,8 @@ struct Reading<'a, W: Write> {
     unrecognised: Vec<String>,
     refused: Vec<String>,
     is_live: bool,
-    /// The terminal's columns; a pipe has room for any.
-    width: Option<usize>,
+    /// What the output can show; a pipe has room for any width.
+    screen: Screen,
 }
 
 impl<'a, W: Write> Reading<'a, W> {
@@ -98,7 +106,12 @@ impl<'a, W: Write> Reading<'a, W> {
             unrecognised: Vec::new(),
             refused: Vec::new(),
             is_live: false,
-            width: None,
+            screen: Screen {
+                width: usize::MAX,
+                unicode: true,
+                styled: true,
+                host: String::new(),
+            },
         }
     }
 
@@ -110,9 +123,7 @@ impl<'a, W: Write> Reading<'a, W> {
             return self.read_lines(&name, input);
         }
         if io::stdin().is_terminal() {
-            anstream::eprintln!(
-                "Reading a log from the terminal; end it with Ctrl-D, or give a FILE."
-            );
+            say("Reading a log from the terminal; end it with Ctrl-D, or give a FILE.\n");
         }
         let input = Input::standard().map_err(|error| unreadable(path, error))?;
         self.read_lines("standard input", input)
@@ -192,19 +203,32 @@ impl<'a, W: Write> Reading<'a, W> {
         let all = total(&self.tallies);
         if self.format == ParseFormat::Json {
             if all.refused > 0 {
-                anstream::eprintln!("{} lines were refused; the table says why.", all.refused);
+                say(&format!(
+                    "{} lines were refused; the table says why.\n",
+                    all.refused
+                ));
             }
             return Ok(());
         }
+        let no_keys = BTreeMap::new();
+        let view = View {
+            width: self.screen.width,
+            unicode: self.screen.unicode,
+            styled: self.screen.styled,
+            payload: false,
+            top: None,
+            host: &self.screen.host,
+            keys: &no_keys,
+        };
         let sessions = self.history.into_sessions();
         if sessions.is_empty() {
             writeln!(self.output, "No login in {} lines.\n", all.lines)?;
         } else {
-            let table = sessions_table(&sessions, &self.zone, self.width);
+            let table = sessions_table(&sessions, &self.zone, &view);
             let zone = self.zone.iana_name().unwrap_or("the system's time zone");
             writeln!(self.output, "{table}\nTimes in {zone}.\n")?;
         }
-        write!(self.output, "{}", summary_table(&self.tallies))?;
+        write!(self.output, "{}", summary_table(&self.tallies, &view))?;
         examples(self.output, "Not recognised", &self.unrecognised)?;
         examples(self.output, "Refused", &self.refused)?;
         if all.daemon == 0 && all.lines > 0 {
@@ -275,7 +299,7 @@ fn unreadable(path: &Path, error: io::Error) -> Failure {
         Some(foreign) => format!("{} {shown} | sshmeter parse", foreign.reader),
         None => hint(error.kind()).to_owned(),
     };
-    let what = format!("cannot read {:?}", fitted(&shown, EXAMPLE_WIDTH));
+    let what = format!("{} cannot be read", fitted(&shown, EXAMPLE_WIDTH));
     let failure = match Err::<(), _>(error).context(what) {
         Err(error) => Failure::failed(error),
         Ok(()) => Failure::told(),
@@ -290,13 +314,13 @@ fn unreadable(path: &Path, error: io::Error) -> Failure {
 fn hint(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::NotFound => {
-            "Logs of sshd are /var/log/auth.log or /var/log/secure; without either, try \
-             journalctl -o json -t sshd -t sshd-session | sshmeter parse"
+            "logs of sshd are /var/log/auth.log or /var/log/secure; without either, try \
+             `journalctl -o json -t sshd -t sshd-session | sshmeter parse`"
         }
-        io::ErrorKind::PermissionDenied => "Run it as root, or as a member of the group adm.",
-        io::ErrorKind::IsADirectory => "Give the files in it.",
+        io::ErrorKind::PermissionDenied => "run it as root, or as a member of the group adm",
+        io::ErrorKind::IsADirectory => "give the files in it",
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput => {
-            "The gzip file is damaged; what came before the damage was read."
+            "the gzip file is damaged; what came before the damage was read"
         }
         _ => "",
     }
@@ -312,6 +336,9 @@ mod tests {
             .join(name)
     }
 
+    /// The width of the terminal that knows no more than ASCII.
+    const PLAIN: usize = 80;
+
     fn parse(format: ParseFormat, logs: &[&str]) -> String {
         parse_in(None, format, logs)
     }
@@ -320,7 +347,8 @@ mod tests {
         let mut output = Vec::new();
         let zone = TimeZone::get("Europe/Berlin").unwrap();
         let mut reading = Reading::new(format, zone, &mut output);
-        reading.width = width;
+        reading.screen.width = width.unwrap_or(usize::MAX);
+        reading.screen.unicode = width != Some(PLAIN);
         for log in logs {
             let input = Input::open(&corpus(log)).unwrap();
             reading.read_lines(log, input).unwrap();
@@ -340,6 +368,9 @@ mod tests {
         let log = "openssh-10.5-info/auth.iso8601.log";
         let table = parse_in(Some(120), ParseFormat::Table, &[log]);
         insta::assert_snapshot!("table-narrow", table);
+        let table = parse_in(Some(PLAIN), ParseFormat::Table, &[log]);
+        insta::assert_snapshot!("table-plain", table);
+        assert!(!table.contains(['─', '–', '…']), "{table}");
     }
 
     #[test]

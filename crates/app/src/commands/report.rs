@@ -69,7 +69,11 @@ fn answer(
     if report.rows.is_empty() && reader.is_empty()? {
         notes.push(NOTHING_YET.to_owned());
     }
-    Ok(Answer { text, notes })
+    Ok(Answer {
+        text,
+        is_table: arguments.format == Format::Table,
+        notes,
+    })
 }
 
 /// What is said of a ledger in which nothing was written yet.

@@ -8,7 +8,8 @@ use crate::{
     cli::Arguments,
     config::Config,
     daemon::{self, Opening},
-    error::{Failure, Outcome},
+    error::{Failure, Outcome, say},
+    kernel::rights,
     telemetry,
 };
 
@@ -51,6 +52,9 @@ fn announce(config: &Config, opening: &Opening) {
         daemon::port_list(&opening.ports),
         opening.ports_why
     );
+    if let Some(missing) = rights::Missing::here().words() {
+        tracing::warn!("{missing}; {}", rights::HINT);
+    }
     let interval = config.meter.interval.as_secs();
     let ledger = config.ledger.path.display();
     if !std::io::stderr().is_terminal() {
@@ -63,14 +67,14 @@ fn announce(config: &Config, opening: &Opening) {
         );
         return;
     }
-    anstream::eprintln!(
+    say(&format!(
         "sshmeter {version} is counting; Ctrl-C stops it\n\
          \x20 log     {log}\n\
          \x20 sshd    {ports}\n\
          \x20 meter   the kernel's socket counters, every {interval} s and at each minute's end\n\
          \x20 ledger  {ledger} (days of {zone})\n\
          \x20 open    {open}\n\
-         See what was counted, from another terminal: sshmeter report",
+         See what was counted, from another terminal: sshmeter report\n",
         version = env!("CARGO_PKG_VERSION"),
         log = opening.log,
         zone = opening.zone,
@@ -79,5 +83,5 @@ fn announce(config: &Config, opening: &Opening) {
             1 => "1 connection already, counted from its first byte".to_owned(),
             many => format!("{many} connections already, counted from their first byte"),
         },
-    );
+    ));
 }

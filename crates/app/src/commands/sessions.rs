@@ -83,7 +83,11 @@ fn answer(
     if list.sessions.is_empty() && reader.is_empty()? {
         notes.push(NOTHING_YET.to_owned());
     }
-    Ok(Answer { text, notes })
+    Ok(Answer {
+        text,
+        is_table: arguments.format == Format::Table,
+        notes,
+    })
 }
 
 #[cfg(test)]

@@ -49,6 +49,7 @@ fn tables_are_made_for_people() {
         sessions("--since 2026-10-01 --until 2026-10-02")
     );
     insta::assert_snapshot!("sessions_ascii_narrow", sessions_on("", 80, false));
+    insta::assert_snapshot!("sessions_narrower", sessions_on("", 60, true));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What `report` and `sessions` share: the terminal, the zone, the period, and
 //! the way out to stdout and stderr.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use anyhow::anyhow;
 use jiff::{Timestamp, tz::TimeZone};
@@ -9,7 +9,7 @@ use sshmeter_core::time::{Period, PeriodError, Unit};
 
 use crate::{
     cli::PeriodArguments,
-    error::{Failure, Outcome},
+    error::{self, Failure, Outcome},
     store::Reader,
 };
 
@@ -63,6 +63,8 @@ fn is_utf8_locale(variable: impl Fn(&str) -> Option<String>) -> bool {
 pub(super) struct Answer {
     /// For stdout.
     pub(super) text: String,
+    /// Whether the text is a table for people, with styles; else it is data.
+    pub(super) is_table: bool,
     /// For stderr, a line each.
     pub(super) notes: Vec<String>,
 }
@@ -70,11 +72,13 @@ pub(super) struct Answer {
 impl Answer {
     /// Prints it.
     pub(super) fn print(&self) -> Outcome {
-        let mut stdout = anstream::stdout().lock();
-        stdout.write_all(self.text.as_bytes())?;
-        stdout.flush()?;
+        if self.is_table {
+            error::print(self.text.as_bytes())?;
+        } else {
+            error::print_data(&self.text)?;
+        }
         for note in &self.notes {
-            anstream::eprintln!("note: {note}");
+            error::say(&format!("note: {note}\n"));
         }
         Ok(())
     }

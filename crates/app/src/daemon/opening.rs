@@ -177,8 +177,7 @@ fn find_ports(config: &Config, survey: &mut Survey) -> Result<String> {
             (false, _) => "sshd listens there".into(),
             (true, false) => "systemd listens there for sshd".into(),
             (true, true) if found.hidden => {
-                "sshd runs, but its ports cannot be seen without CAP_SYS_PTRACE; set meter.ports"
-                    .into()
+                "sshd runs, but this user may not see where it listens; set meter.ports".into()
             }
             (true, true) => "no sshd runs yet; looked for again every minute".into(),
         },

@@ -5,7 +5,9 @@ use std::{path::Path, process::Command};
 use super::{Finding, Verdict};
 use crate::{
     config::Config,
-    kernel::{ports, sockdiag},
+    daemon::port_list,
+    error::Failure,
+    kernel::{ports, rights, sockdiag},
     source,
     store::{self, Reader},
 };
@@ -13,7 +15,7 @@ use crate::{
 /// Is there a log, and may we read it?
 pub(super) fn source(config: &Config) -> Finding {
     match source::choose(&config.source) {
-        Ok(choice) => Finding::new("log", Verdict::Ok, choice.why),
+        Ok(choice) => Finding::new("log", Verdict::Ok, format!("is read from {}", choice.why)),
         Err(failure) => from_failure("log", &failure.text()),
     }
 }
@@ -25,22 +27,27 @@ pub(super) fn sshd(config: &Config) -> Finding {
         Ok(found) => found,
         Err(error) => return finding(Verdict::Fail, format!("{error:#}")),
     };
-    let ports: Vec<String> = found.all().iter().map(u16::to_string).collect();
+    let ports: Vec<u16> = found.all().into_iter().collect();
     if let Some(configured) = &config.meter.ports {
-        let configured: Vec<String> = configured.iter().map(u16::to_string).collect();
-        let words = format!("counts port {}, as meter.ports says", configured.join(", "));
+        let words = format!("counts {}, as meter.ports says", port_list(configured));
         return finding(Verdict::Ok, words);
     }
     if found.hidden && ports.is_empty() {
-        return finding(Verdict::Warn, "runs, but its ports cannot be seen".into())
-            .hint("run as root, or set meter.ports to sshd's ports");
+        return finding(
+            Verdict::Warn,
+            "runs, but this user may not see where it listens".into(),
+        )
+        .hint("run as root, or set meter.ports to sshd's ports; without, 22 is counted");
     }
     if ports.is_empty() {
         return finding(Verdict::Warn, "no sshd is listening".into())
             .hint("start it (`systemctl start ssh`); sshmeter looks again every minute");
     }
-    finding(Verdict::Ok, format!("listens on port {}", ports.join(", ")))
+    finding(Verdict::Ok, format!("listens on {}", port_list(&ports)))
 }
+
+/// Levels that leave logins unsaid; `sshd -T` calls QUIET by its other name.
+const HIDING_LEVELS: [&str; 4] = ["silent", "quiet", "fatal", "error"];
 
 /// Does sshd log logins at all?
 pub(super) fn log_level() -> Finding {
@@ -52,8 +59,8 @@ pub(super) fn log_level() -> Finding {
     {
         Ok(output) if output.status.success() => output,
         Ok(_) => {
-            return Finding::new(SUBJECT, Verdict::Warn, "sshd does not tell its settings")
-                .hint("`sshd -T`, as root, says why");
+            return Finding::new(SUBJECT, Verdict::Warn, "sshd does not tell its LogLevel")
+                .hint("`sshd -T`, which needs root, tells it or says what is wrong");
         }
         Err(_) => {
             return Finding::new(SUBJECT, Verdict::Ok, "no OpenSSH sshd is installed to ask");
@@ -67,7 +74,7 @@ pub(super) fn log_level() -> Finding {
         line.unwrap_or_default().to_owned()
     };
     let level = setting("loglevel");
-    if ["quiet", "fatal", "error"].contains(&level.as_str()) {
+    if HIDING_LEVELS.contains(&level.as_str()) {
         return Finding::new(
             SUBJECT,
             Verdict::Fail,
@@ -126,55 +133,84 @@ pub(super) fn endings(_config: &Config) -> Finding {
 /// What may we do?
 pub(super) fn rights() -> Finding {
     const SUBJECT: &str = "rights";
-    if rustix::process::geteuid().is_root() {
-        return Finding::new(SUBJECT, Verdict::Ok, "runs as root");
+    match rights::Missing::here().words() {
+        None => Finding::new(SUBJECT, Verdict::Ok, "this user may see all that is needed"),
+        Some(words) => Finding::new(SUBJECT, Verdict::Warn, words).hint(rights::HINT),
     }
-    Finding::new(
-        SUBJECT,
-        Verdict::Warn,
-        "runs unprivileged: sshd's ports and connections older than the daemon stay unnamed",
-    )
-    .hint("run as root, or give CAP_SYS_PTRACE (see into sshd) and CAP_NET_ADMIN (large queue)")
 }
 
 /// Is the ledger sound?
 pub(super) fn ledger(config: &Config) -> Finding {
     const SUBJECT: &str = "ledger";
     let path = config.ledger_path();
-    if !path.exists() {
-        let words = format!(
-            "{} is not there yet; `sshmeter run` makes it",
-            path.display()
-        );
-        return Finding::new(SUBJECT, Verdict::Ok, words);
+    // Where this may not be seen, opening it says so.
+    if path.try_exists().is_ok_and(|is_there| !is_there) {
+        return ledger_to_be(path);
     }
     let check = Reader::open(path).and_then(|reader| store::check(&reader));
     match check {
         Ok(check) if check.problems.is_empty() => {
             Finding::new(SUBJECT, Verdict::Ok, format!("{} is sound", path.display()))
         }
-        Ok(check) => Finding::new(SUBJECT, Verdict::Fail, check.problems.join("; "))
-            .hint("keep a copy of the file, and put back a backup"),
-        Err(error) => {
-            let finding = Finding::new(SUBJECT, Verdict::Fail, error.to_string());
-            match error.hint() {
-                Some(hint) => finding.hint(hint),
-                None => finding,
-            }
-        }
+        Ok(check) => damaged(path, &check.problems),
+        Err(error) => from_failure(SUBJECT, &Failure::from(error).text()),
     }
+}
+
+/// A ledger with problems, the first of them told: a damaged file has many.
+fn damaged(path: &Path, problems: &[String]) -> Finding {
+    let mut lines = problems
+        .iter()
+        .flat_map(|problem| problem.lines())
+        .filter(|line| !line.starts_with("***"));
+    let first = lines.next().unwrap_or("the check failed");
+    let rest = match lines.count() {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    let words = format!("{} is damaged: {first}{rest}", path.display());
+    Finding::new("ledger", Verdict::Fail, words).hint(
+        "keep a copy of the file; put back a backup, or save what can be read with \
+         `sqlite3 LEDGER .recover`",
+    )
+}
+
+/// A ledger that is not there: may it be made?
+fn ledger_to_be(path: &Path) -> Finding {
+    let words = format!("{} is not there yet", path.display());
+    let folder = nearest_folder(path);
+    let access = if folder.is_dir() {
+        rustix::fs::access(folder, rustix::fs::Access::WRITE_OK)
+    } else {
+        Err(rustix::io::Errno::NOTDIR)
+    };
+    match access {
+        Ok(()) => Finding::new("ledger", Verdict::Ok, words + "; `sshmeter run` makes it"),
+        Err(error) => Finding::new(
+            "ledger",
+            Verdict::Fail,
+            format!(
+                "{words}, and cannot be made in {}: {error}",
+                folder.display()
+            ),
+        )
+        .hint("run as root, or choose another `ledger.path`"),
+    }
+}
+
+/// The folder a file is in, or will be made in.
+fn nearest_folder(path: &Path) -> &Path {
+    path.ancestors()
+        .skip(1)
+        .find(|folder| folder.exists())
+        .unwrap_or(Path::new("/"))
 }
 
 /// Is there room to write?
 pub(super) fn space(config: &Config) -> Finding {
     const SUBJECT: &str = "space";
     const LITTLE: u64 = 64 * 1024 * 1024;
-    let folder = config
-        .ledger_path()
-        .ancestors()
-        .skip(1)
-        .find(|folder| folder.exists());
-    let folder = folder.unwrap_or(Path::new("/"));
+    let folder = nearest_folder(config.ledger_path());
     let Ok(room) = rustix::fs::statvfs(folder) else {
         return Finding::new(
             SUBJECT,
@@ -206,5 +242,30 @@ fn from_failure(subject: &'static str, text: &str) -> Finding {
         verdict: Verdict::Fail,
         words: words.join(", "),
         hint,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_ledger_is_one_line() {
+        let problems = ["*** in database main ***\nTree 13 page 13: bad".to_owned()];
+        let finding = damaged(Path::new("/l.db"), &problems);
+        assert_eq!(finding.words, "/l.db is damaged: Tree 13 page 13: bad");
+        let problems = ["a\nb".to_owned(), "c".to_owned()];
+        let finding = damaged(Path::new("/l.db"), &problems);
+        assert_eq!(finding.words, "/l.db is damaged: a (and 2 more)");
+        assert_eq!(damaged(Path::new("/l.db"), &[]).verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn a_ledger_that_cannot_be_made_fails() {
+        let finding = ledger_to_be(Path::new("/dev/null/ledger.db"));
+        assert_eq!(finding.verdict, Verdict::Fail, "{}", finding.words);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/ledger.db");
+        assert_eq!(ledger_to_be(&path).verdict, Verdict::Ok);
     }
 }

@@ -6,4 +6,5 @@ pub mod boot;
 pub mod message;
 pub mod ports;
 pub mod process;
+pub mod rights;
 pub mod sockdiag;

@@ -66,12 +66,16 @@ fn sshd_process(Pid(pid): Pid) -> Option<Process> {
 ///
 /// # Errors
 /// `PermissionDenied` where we may not look (another user's process, without
-/// CAP_SYS_PTRACE), `NotFound` where it is gone.
+/// CAP_DAC_READ_SEARCH to list and CAP_SYS_PTRACE to read), `NotFound` where it
+/// is gone.
 pub fn socket_inodes(Pid(pid): Pid) -> io::Result<Vec<u32>> {
     let mut inodes = Vec::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
-        let Ok(target) = fs::read_link(entry?.path()) else {
-            continue;
+        let target = match fs::read_link(entry?.path()) {
+            Ok(target) => target,
+            // A list without what may not be read would deny what is there.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
+            Err(_) => continue,
         };
         inodes.extend(target.to_str().and_then(socket_inode));
     }

@@ -1,7 +1,6 @@
 //! What `parse` shows: an event as one line of JSON, or sessions and a summary
 //! as tables for people.
 
-use comfy_table::{CellAlignment, Table, presets};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::Serialize;
 use sshmeter_core::{
@@ -9,7 +8,11 @@ use sshmeter_core::{
     sshd::{Event, LoggedSession, What},
 };
 
-use super::text::printable;
+use super::{
+    View,
+    grid::{Grid, Heading},
+    text::printable,
+};
 
 /// Signs of a fingerprint or certificate id that a table shows.
 const CREDENTIAL_WIDTH: usize = 20;
@@ -142,41 +145,53 @@ const COLUMNS: [&str; 8] = [
     "Ended",
 ];
 /// Those that a narrow terminal can do without, the first to go first.
-const SPARE_COLUMNS: [usize; 3] = [6, 1, 4];
+const SPARE_COLUMNS: [usize; 4] = [6, 1, 4, 2];
 
 /// The sessions as a table, in the order of their logins. Columns are left out
-/// where the table would be wider than `width`.
+/// where the table would be wider than the view.
 #[must_use]
-pub fn sessions_table(sessions: &[LoggedSession], zone: &TimeZone, width: Option<usize>) -> String {
-    let is_wide = width.is_none_or(|width| width >= WIDE);
-    let reason_width = if is_wide {
+pub fn sessions_table(sessions: &[LoggedSession], zone: &TimeZone, view: &View<'_>) -> String {
+    let reason_width = if view.width >= WIDE {
         REASON_WIDTH
     } else {
         NARROW_REASON_WIDTH
     };
     let rows: Vec<[String; 8]> = sessions
         .iter()
-        .map(|session| session_row(session, zone, reason_width))
+        .map(|session| session_row(session, zone, reason_width, view))
         .collect();
     let mut shown: Vec<usize> = (0..COLUMNS.len()).collect();
     let mut spare = SPARE_COLUMNS.iter();
     loop {
-        let header: Vec<&str> = shown.iter().map(|index| COLUMNS[*index]).collect();
+        let headings = shown.iter().map(|index| match COLUMNS[*index] {
+            "Duration" => Heading::figures("Duration"),
+            name => Heading::words(name),
+        });
         let cells = rows.iter().map(|row| {
             let cells = shown.iter().map(|index| row[*index].clone());
             cells.collect()
         });
-        let duration = header.iter().position(|name| *name == "Duration");
-        let (table, table_width) = grid(&header, cells.collect(), duration.as_slice());
-        let is_too_wide = width.is_some_and(|width| table_width > width);
+        let grid = Grid {
+            headings: headings.collect(),
+            rows: cells.collect(),
+            total: None,
+        };
+        let is_too_wide = grid.width() > view.width;
         let Some(index) = spare.next().filter(|_| is_too_wide) else {
-            return table;
+            return text(&grid, view);
         };
         shown.retain(|column| column != index);
     }
 }
 
-fn session_row(session: &LoggedSession, zone: &TimeZone, reason_width: usize) -> [String; 8] {
+fn session_row(
+    session: &LoggedSession,
+    zone: &TimeZone,
+    reason_width: usize,
+    view: &View<'_>,
+) -> [String; 8] {
+    let unknown = || view.nothing().to_owned();
+    let fitted = |text: &str, width| shortened(text, width, view.unicode);
     let closed = session.end.as_ref().and_then(|end| end.time);
     let credential = session.credential.as_ref();
     [
@@ -184,7 +199,7 @@ fn session_row(session: &LoggedSession, zone: &TimeZone, reason_width: usize) ->
             .opened
             .map_or_else(unknown, |time| full_time(time, zone)),
         closed.map_or_else(unknown, |time| end_time(session.opened, time, zone)),
-        length(session.opened, closed),
+        length(session.opened, closed).unwrap_or_else(unknown),
         fitted(session.user.as_str(), NAME_WIDTH),
         session
             .method
@@ -203,9 +218,8 @@ fn session_row(session: &LoggedSession, zone: &TimeZone, reason_width: usize) ->
 
 /// What was read, a line for each input and one for all.
 #[must_use]
-pub fn summary_table(tallies: &[Tally]) -> String {
-    let header = [
-        "Log",
+pub fn summary_table(tallies: &[Tally], view: &View<'_>) -> String {
+    let figures = [
         "Lines",
         "Of sshd",
         "Logins",
@@ -217,7 +231,14 @@ pub fn summary_table(tallies: &[Tally]) -> String {
     if tallies.len() > 1 {
         rows.push(tally_row(&total(tallies)));
     }
-    grid(&header, rows, &[1, 2, 3, 4, 5, 6]).0
+    let mut headings = vec![Heading::words("Log")];
+    headings.extend(figures.map(Heading::figures));
+    let grid = Grid {
+        headings,
+        rows,
+        total: None,
+    };
+    text(&grid, view)
 }
 
 /// All inputs together.
@@ -252,51 +273,24 @@ fn tally_row(tally: &Tally) -> Vec<String> {
     row
 }
 
-/// A header, a rule and rows, and how wide they are; the columns in `figures`
-/// are aligned to the right.
-fn grid(header: &[&str], rows: Vec<Vec<String>>, figures: &[usize]) -> (String, usize) {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(header);
-    table.add_rows(rows);
-    for (index, column) in table.column_iter_mut().enumerate() {
-        let is_last = index + 1 == header.len();
-        column.set_padding((0, if is_last { 0 } else { 2 }));
-        if figures.contains(&index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    let text = table.to_string();
-    let width = text
-        .lines()
-        .map(|line| line.trim_end().chars().count())
-        .max()
-        .unwrap_or(0);
-    let mut lines = text.lines().map(str::trim_end);
-    let mut shown = format!(
-        "\u{1b}[1m{}\u{1b}[0m\n{}\n",
-        lines.next().unwrap_or_default(),
-        "─".repeat(width)
-    );
-    for line in lines {
-        shown.push_str(line);
-        shown.push('\n');
-    }
-    (shown, width)
-}
-
-fn unknown() -> String {
-    "–".to_owned()
+fn text(grid: &Grid, view: &View<'_>) -> String {
+    grid.lines(view).join("\n") + "\n"
 }
 
 /// Text of the log's, printable and not longer than its column.
 pub(crate) fn fitted(text: &str, width: usize) -> String {
+    shortened(text, width, true)
+}
+
+fn shortened(text: &str, width: usize, unicode: bool) -> String {
     let text = printable(text);
     if text.chars().count() <= width {
         return text.into_owned();
     }
-    let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
-    short.push('…');
+    let dots = if unicode { "…" } else { "..." };
+    let kept = width.saturating_sub(dots.chars().count());
+    let mut short: String = text.chars().take(kept).collect();
+    short.push_str(dots);
     short
 }
 
@@ -319,21 +313,18 @@ fn end_time(opened: Option<Timestamp>, closed: Timestamp, zone: &TimeZone) -> St
     }
 }
 
-/// `3d 4h`, `2h 05m`, `1m 09s`, `45s`; unknown where a clock was set back.
-fn length(opened: Option<Timestamp>, closed: Option<Timestamp>) -> String {
-    let (Some(opened), Some(closed)) = (opened, closed) else {
-        return unknown();
-    };
-    let length: SignedDuration = closed.duration_since(opened);
+/// `3d 4h`, `2h 05m`, `1m 09s`, `45s`; none where a clock was set back.
+fn length(opened: Option<Timestamp>, closed: Option<Timestamp>) -> Option<String> {
+    let length: SignedDuration = closed?.duration_since(opened?);
     if length.is_negative() {
-        return unknown();
+        return None;
     }
     let seconds = length.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
+    Some(match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds}s"),
         (0, 0, _) => format!("{minutes}m {:02}s", seconds % 60),
         (0, _, _) => format!("{hours}h {minutes:02}m"),
         _ => format!("{days}d {hours}h"),
-    }
+    })
 }

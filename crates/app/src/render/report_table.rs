@@ -189,7 +189,10 @@ fn subject(report: &Report, row: &Row, view: &View<'_>) -> Vec<String> {
 fn subject_cell(column: By, key: &Key, view: &View<'_>) -> String {
     let nothing = || view.nothing().to_owned();
     match column {
-        By::User => key.user.as_ref().map_or_else(nothing, user_cell),
+        By::User => key
+            .user
+            .as_ref()
+            .map_or_else(nothing, |user| user_cell(user, view)),
         By::Credential => key.credential.as_ref().map_or_else(nothing, |credential| {
             let name = view.keys.get(credential.as_str());
             printed_name(name.map_or(credential.as_str(), String::as_str))
@@ -202,9 +205,21 @@ fn subject_cell(column: By, key: &Key, view: &View<'_>) -> String {
     }
 }
 
-/// A user as people read the name.
-pub(super) fn user_cell(who: &Who) -> String {
-    printed_name(&who.label())
+/// Characters of a name that a table has room for.
+const NAME_WIDTH: usize = 40;
+
+/// A user as people read the name; of a very long one, its beginning.
+pub(super) fn user_cell(who: &Who, view: &View<'_>) -> String {
+    shortened(&printed_name(&who.label()), NAME_WIDTH, view)
+}
+
+/// A text's beginning, where it is longer.
+pub(super) fn shortened(text: &str, length: usize, view: &View<'_>) -> String {
+    if text.chars().count() <= length {
+        return text.to_owned();
+    }
+    let kept = text.chars().take(length).collect::<String>();
+    kept + if view.unicode { "…" } else { "..." }
 }
 
 /// Rows of single sessions have no need to count them.
@@ -284,4 +299,25 @@ pub(super) fn left_out_sentence(left_out: &Sum, view: &View<'_>) -> Option<Strin
     Some(format!(
         "{connections} that never logged in{moved} left out; --all shows them."
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_very_long_name_leaves_room_for_the_figures() {
+        let keys = std::collections::BTreeMap::new();
+        let view = View {
+            width: 80,
+            unicode: false,
+            styled: false,
+            payload: false,
+            top: None,
+            host: "meter.example",
+            keys: &keys,
+        };
+        let who = Who::User(sshmeter_core::identity::UserName::new("x".repeat(200)));
+        assert_eq!(user_cell(&who, &view), format!("{}...", "x".repeat(40)));
+    }
 }

@@ -7,7 +7,7 @@ use super::{
     Style, View, counted, duration,
     grid::{Grid, Heading},
     local_minute, local_second,
-    report_table::{figure_words, flow_cells, left_out_sentence, user_cell},
+    report_table::{figure_words, flow_cells, left_out_sentence, shortened, user_cell},
     zone_name,
 };
 use crate::store::{ListedSession, SessionList};
@@ -72,24 +72,37 @@ fn heading_lines(heading: &SessionsHeading<'_>, view: &View<'_>) -> Vec<String> 
     vec![view.styled(Style::Bold, title), period]
 }
 
-/// Columns of words that can be done without, the first to go first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What can be done without, the first to go first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Detail {
     Login,
     Ended,
-    Lasted,
+    Seconds,
+    Session,
+    Total,
     From,
+    Lasted,
 }
+
+const DETAILS: [Detail; 7] = [
+    Detail::Login,
+    Detail::Ended,
+    Detail::Seconds,
+    Detail::Session,
+    Detail::Total,
+    Detail::From,
+    Detail::Lasted,
+];
 
 /// The columns, as many as the line has room for.
 fn fitting_grid(list: &SessionList, heading: &SessionsHeading<'_>, view: &View<'_>) -> Grid {
-    let mut details = vec![Detail::Login, Detail::Ended, Detail::Lasted, Detail::From];
+    let mut details = &DETAILS[..];
     loop {
-        let grid = grid(list, heading, view, &details);
-        if details.is_empty() || grid.width() <= view.width {
-            return grid;
+        let grid = grid(list, heading, view, details);
+        match details {
+            [_, fewer @ ..] if grid.width() > view.width => details = fewer,
+            _ => return grid,
         }
-        details.remove(0);
     }
 }
 
@@ -100,7 +113,12 @@ fn grid(
     details: &[Detail],
 ) -> Grid {
     let has = |detail| details.contains(&detail);
-    let mut headings = vec![Heading::figures("Session"), Heading::words("User")];
+    let mut headings = Vec::new();
+    if has(Detail::Session) {
+        headings.push(Heading::figures("Session"));
+    }
+    let user = headings.len();
+    headings.push(Heading::words("User"));
     if has(Detail::From) {
         headings.push(Heading::words("From"));
     }
@@ -115,7 +133,10 @@ fn grid(
         headings.push(Heading::words("Ended"));
     }
     let words = headings.len();
-    headings.extend(["In", "Out", "Total"].map(Heading::figures));
+    headings.extend(["In", "Out"].map(Heading::figures));
+    if has(Detail::Total) {
+        headings.push(Heading::figures("Total"));
+    }
     let mut grid = Grid {
         headings,
         ..Grid::default()
@@ -124,12 +145,13 @@ fn grid(
         grid.rows.push(cells(session, heading, view, details));
     }
     let mut total = vec![String::new(); words];
-    total[1] = counted(
+    total[user] = counted(
         u64::try_from(list.sessions.len()).unwrap_or(u64::MAX),
         "session",
         "sessions",
     );
     total.extend(flow_cells(view.figure(list.total.traffic), view));
+    total.truncate(grid.headings.len());
     grid.total = Some(total);
     grid
 }
@@ -143,17 +165,30 @@ fn cells(
     let has = |detail| details.contains(&detail);
     let record = &session.record;
     let closed = record.closed.as_ref();
-    let mut cells = vec![session.id.to_string(), user_cell(&session.who)];
+    let mut cells = Vec::new();
+    if has(Detail::Session) {
+        cells.push(session.id.to_string());
+    }
+    cells.push(user_cell(&session.who, view));
     if has(Detail::From) {
         cells.push(record.peer.ip().to_string());
     }
     if has(Detail::Login) {
         cells.push(login_cell(session, view));
     }
-    cells.push(local_second(record.opened, heading.zone));
+    cells.push(if has(Detail::Seconds) {
+        local_second(record.opened, heading.zone)
+    } else {
+        local_minute(record.opened, heading.zone)
+    });
     if has(Detail::Lasted) {
         let end = closed.map_or(heading.now, |closing| closing.at);
-        cells.push(duration(end.duration_since(record.opened)));
+        let lasted = duration(end.duration_since(record.opened));
+        cells.push(if closed.is_none() && !has(Detail::Ended) {
+            format!("open {lasted}")
+        } else {
+            lasted
+        });
     }
     if has(Detail::Ended) {
         cells.push(closed.map_or_else(
@@ -162,6 +197,9 @@ fn cells(
         ));
     }
     cells.extend(flow_cells(view.figure(session.traffic), view));
+    if !has(Detail::Total) {
+        cells.pop();
+    }
     cells
 }
 
@@ -178,12 +216,4 @@ fn login_cell(session: &ListedSession, view: &View<'_>) -> String {
         (None, Some(method)) => printed_name(method),
         (None, None) => view.nothing().to_owned(),
     }
-}
-
-fn shortened(text: &str, length: usize, view: &View<'_>) -> String {
-    if text.chars().count() <= length {
-        return text.to_owned();
-    }
-    let kept = text.chars().take(length).collect::<String>();
-    kept + if view.unicode { "…" } else { "..." }
 }

@@ -226,7 +226,7 @@ fn system_journals(folder: &Path) -> io::Result<Vec<PathBuf>> {
 fn journal_because(why: &str) -> Choice {
     Choice {
         kind: Kind::Journal,
-        why: format!("sshd's log is read from the journal: {why}"),
+        why: format!("the journal ({why})"),
     }
 }
 
@@ -248,7 +248,7 @@ fn file_because(path: PathBuf, why: &str) -> Outcome<Choice> {
         Ok(()) | Err(_) => {}
     }
     Ok(Choice {
-        why: format!("sshd's log is read from {}: {why}", path.display()),
+        why: format!("{} ({why})", path.display()),
         kind: Kind::File { path },
     })
 }

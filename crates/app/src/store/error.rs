@@ -20,6 +20,10 @@ pub enum StoreError {
         /// `read` or `written`.
         verb: &'static str,
     },
+    /// What a daemon has not yet moved into the file lies in files beside it,
+    /// and those may not be read.
+    #[error("the newest figures of the ledger {} lie beside it, where this user may not read them", .0.display())]
+    Beside(PathBuf),
     /// The file is something else.
     #[error("{} is not an sshmeter ledger: it is {what}", path.display())]
     Foreign {
@@ -182,6 +186,10 @@ impl StoreError {
             }
             Self::NoRights { verb: "read", .. } => {
                 "read it as root, or as a member of the group the ledger belongs to"
+            }
+            Self::Beside(_) => {
+                "read it as root, or let this user read the -wal and -shm files beside it, which \
+                 are there while `sshmeter run` counts"
             }
             Self::NoRights { .. } => "run it as root, or choose another `ledger.path`",
             Self::Foreign { .. } => "name the right file with --ledger or `ledger.path`",

@@ -25,7 +25,7 @@ impl LedgerLock {
     /// Takes the lock on a ledger, or says who has it.
     pub(super) fn take(ledger: &Path) -> Result<Self, StoreError> {
         let path = lock_path(ledger);
-        let failed = |source| StoreError::from_io(&path, Doing::Writing, source);
+        let failed = |source| StoreError::from_io(ledger, Doing::Writing, source);
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)

@@ -171,6 +171,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
             let flags = flags | OpenFlags::SQLITE_OPEN_URI;
             Connection::open_with_flags(uri, flags).map_err(failed)?
         }
+        Err(error) if is_cannot_open(&error) => return Err(StoreError::Beside(path.to_owned())),
         Err(error) => return Err(failed(error)),
     };
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;

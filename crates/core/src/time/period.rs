@@ -75,7 +75,8 @@ impl Period {
     /// minute is the finest thing the ledger knows.
     ///
     /// # Errors
-    /// An end is no time, or the period ends before it begins.
+    /// An end is no time, the period ends before it begins, or all of it is
+    /// still to come.
     pub fn resolve(
         since: Option<&str>,
         until: Option<&str>,
@@ -95,6 +96,11 @@ impl Period {
         let Some(since) = since else {
             let last = Minute(until_minute.0.saturating_sub(1));
             let start = Calendar::new(zone.clone()).bucket(default, last).start;
+            if start.start() > now {
+                return Err(PeriodError::Future {
+                    since: text(start.start()),
+                });
+            }
             return Ok(Self::new(start, until_minute));
         };
         let begin = parse_time(since, now, zone)?;
@@ -104,8 +110,8 @@ impl Period {
                 since: text(begin),
                 until: text(end),
             }),
-            std::cmp::Ordering::Greater => Err(PeriodError::Future { since: text(begin) }),
             std::cmp::Ordering::Equal if given_end => Err(PeriodError::Empty { at: text(begin) }),
+            _ if begin > now => Err(PeriodError::Future { since: text(begin) }),
             _ => Ok(Self::new(Minute::of(begin), until_minute)),
         }
     }
@@ -220,11 +226,21 @@ mod tests {
                 None,
                 "the period begins at 2026-11-23 00:00:00, which is still to come",
             ),
+            (
+                "tomorrow",
+                Some("2030-01-01"),
+                "the period begins at 2026-11-23 00:00:00, which is still to come",
+            ),
             ("soon", None, "`soon` is not a time"),
         ] {
             let error = resolve(Some(since), until).expect_err("refused");
             assert_eq!(error.to_string(), sentence);
             assert!(!error.hint().is_empty());
         }
+        let error = resolve(None, Some("9999-12-31")).expect_err("refused");
+        assert!(
+            error.to_string().ends_with("which is still to come"),
+            "{error}"
+        );
     }
 }
