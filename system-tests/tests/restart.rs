@@ -33,7 +33,7 @@ fn a_session_outlives_its_daemon(log: Log, end: impl Fn(Daemon)) {
         .client()
         .visit("bob")
         .run("head -c 100000 /dev/zero");
-    // What ends while nobody counts is beyond any daemon: bob is gone before.
+    // What ended in the second before a kill is in no ledger and in no kernel.
     daemon.settle(std::slice::from_ref(&early));
     end(daemon);
     let daemon = machine.daemon();
