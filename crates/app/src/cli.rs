@@ -68,7 +68,7 @@ pub enum Command {
     /// --open and no period, bytes are all since the session was opened.
     ///
     /// Sessions, connections that never logged in among them, are kept as long
-    /// as their minutes, `retention.minute` (30 days if not set).
+    /// as the hours, `ledger.retention.hour` (400 days if not set).
     Sessions(SessionsArguments),
     /// Show what sshmeter makes of an sshd log.
     ///
