@@ -34,7 +34,7 @@ pub(super) fn store_session(
 ) -> Result<Stored, AmountError> {
     let Some(found) = find_session(connection, &record.id)? else {
         let account = account_of(connection, record.login.as_ref())?;
-        insert_session(connection, record, account)?;
+        write_session(connection, record, account)?;
         return Ok(Stored {
             session: connection.last_insert_rowid(),
             account,
@@ -48,7 +48,7 @@ pub(super) fn store_session(
     if account != found.account {
         move_account(connection, calendar, found.session, found.account, account)?;
     }
-    update_session(connection, record, found.session, account)?;
+    write_session(connection, record, account)?;
     Ok(Stored {
         session: found.session,
         account,
@@ -93,7 +93,9 @@ fn account_of(connection: &Connection, login: Option<&Login>) -> Result<i64, Amo
     Ok(connection.last_insert_rowid())
 }
 
-fn insert_session(
+/// Writes the session's row, new or as it was known. What was known once and is
+/// unknown now stays.
+fn write_session(
     connection: &Connection,
     record: &SessionRecord,
     account: i64,
@@ -101,6 +103,8 @@ fn insert_session(
     let reading = Columns::try_from(record.reading.0)?;
     let total = Columns::try_from(record.total)?;
     let begin = Minute::of(record.opened).0;
+    let login = record.login.as_ref();
+    let closed = record.closed.as_ref();
     connection
         .prepare_cached(
             "INSERT INTO session (boot, cookie, account, method, peer_ip, peer_port, local_ip,
@@ -108,86 +112,43 @@ fn insert_session(
                  reading_wire_in, reading_wire_out, reading_payload_in, reading_payload_out,
                  total_wire_in, total_wire_out, total_payload_in, total_payload_out)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
-                 ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
+                 ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
+             ON CONFLICT (boot, cookie) DO UPDATE SET
+                 account = excluded.account,
+                 method = coalesce(excluded.method, method),
+                 peer_ip = excluded.peer_ip, peer_port = excluded.peer_port,
+                 local_ip = excluded.local_ip, local_port = excluded.local_port,
+                 pid = coalesce(excluded.pid, pid), opened_ms = excluded.opened_ms,
+                 closed_ms = excluded.closed_ms, reason = excluded.reason,
+                 begin_minute = min(begin_minute, excluded.begin_minute),
+                 end_minute = max(excluded.end_minute, begin_minute,
+                     ifnull(pruned_last, excluded.end_minute), ifnull(
+                         (SELECT max(minute) FROM minute WHERE minute.session = session.id),
+                         excluded.end_minute)),
+                 reading_wire_in = excluded.reading_wire_in,
+                 reading_wire_out = excluded.reading_wire_out,
+                 reading_payload_in = excluded.reading_payload_in,
+                 reading_payload_out = excluded.reading_payload_out,
+                 total_wire_in = excluded.total_wire_in,
+                 total_wire_out = excluded.total_wire_out,
+                 total_payload_in = excluded.total_payload_in,
+                 total_payload_out = excluded.total_payload_out",
         )?
         .execute(params![
             record.id.boot.0,
             record.id.cookie.0.cast_signed(),
             account,
-            record
-                .login
-                .as_ref()
-                .and_then(|login| login.method.as_ref()),
+            login.and_then(|login| login.method.as_ref()),
             record.peer.ip().to_string(),
             record.peer.port(),
             record.local.ip().to_string(),
             record.local.port(),
             record.pid.map(|pid| pid.0),
             record.opened.as_millisecond(),
-            record
-                .closed
-                .as_ref()
-                .map(|closing| closing.at.as_millisecond()),
-            record.closed.as_ref().map(|closing| &closing.reason),
+            closed.map(|closing| closing.at.as_millisecond()),
+            closed.map(|closing| &closing.reason),
             begin,
             end_minute(record).max(begin),
-            reading.wire_in,
-            reading.wire_out,
-            reading.payload_in,
-            reading.payload_out,
-            total.wire_in,
-            total.wire_out,
-            total.payload_in,
-            total.payload_out,
-        ])?;
-    Ok(())
-}
-
-fn update_session(
-    connection: &Connection,
-    record: &SessionRecord,
-    session: i64,
-    account: i64,
-) -> Result<(), AmountError> {
-    let reading = Columns::try_from(record.reading.0)?;
-    let total = Columns::try_from(record.total)?;
-    connection
-        .prepare_cached(
-            "UPDATE session SET account = ?2,
-                 method = CASE WHEN ?3 THEN ?4 ELSE method END,
-                 peer_ip = ?5, peer_port = ?6, local_ip = ?7, local_port = ?8,
-                 pid = coalesce(?9, pid),
-                 opened_ms = ?10, closed_ms = ?11, reason = ?12,
-                 begin_minute = min(begin_minute, ?13),
-                 end_minute = max(?14, begin_minute, ifnull(pruned_last, ?14), ifnull(
-                     (SELECT max(minute) FROM minute WHERE minute.session = session.id), ?14)),
-                 reading_wire_in = ?15, reading_wire_out = ?16,
-                 reading_payload_in = ?17, reading_payload_out = ?18,
-                 total_wire_in = ?19, total_wire_out = ?20,
-                 total_payload_in = ?21, total_payload_out = ?22
-             WHERE id = ?1",
-        )?
-        .execute(params![
-            session,
-            account,
-            record.login.is_some(),
-            record
-                .login
-                .as_ref()
-                .and_then(|login| login.method.as_ref()),
-            record.peer.ip().to_string(),
-            record.peer.port(),
-            record.local.ip().to_string(),
-            record.local.port(),
-            record.pid.map(|pid| pid.0),
-            record.opened.as_millisecond(),
-            record
-                .closed
-                .as_ref()
-                .map(|closing| closing.at.as_millisecond()),
-            record.closed.as_ref().map(|closing| &closing.reason),
-            Minute::of(record.opened).0,
-            end_minute(record),
             reading.wire_in,
             reading.wire_out,
             reading.payload_in,
