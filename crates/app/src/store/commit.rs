@@ -1,18 +1,19 @@
 //! What a commit writes: sessions as they stand, entries added to their
 //! minutes and to the hours, days and months of whom they belong to.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use sshmeter_core::{
     identity::{Credential, SocketId},
     ledger::{Checkpoint, Entry, Login, SessionRecord},
-    time::{Buckets, Calendar, Unit},
-    units::{Minute, Traffic},
+    time::{Calendar, Unit},
+    units::Minute,
 };
 
 use super::{
-    amounts::{ACCOUNT_UNITS, AmountError, Columns, add},
+    amounts::{AmountError, Columns, add},
+    bucket_sums::BucketSums,
     error::StoreError,
     move_account::move_account,
     schema::OPEN,
@@ -211,33 +212,6 @@ pub(super) fn store_entries<'a>(
         add(connection, unit, start, account, traffic)?;
     }
     Ok(())
-}
-
-/// Amounts summed by the rows they belong to, so that each row is written once.
-pub(super) struct BucketSums {
-    buckets: [(Unit, Buckets); 3],
-    sums: BTreeMap<(Unit, Minute, i64), Traffic>,
-}
-
-impl BucketSums {
-    pub(super) fn new(calendar: &Calendar) -> Self {
-        Self {
-            buckets: ACCOUNT_UNITS.map(|unit| (unit, Buckets::new(calendar.clone(), unit))),
-            sums: BTreeMap::new(),
-        }
-    }
-
-    pub(super) fn add(&mut self, account: i64, minute: Minute, traffic: Traffic) {
-        for (unit, buckets) in &mut self.buckets {
-            let start = buckets.of(minute).start;
-            let sum = self.sums.entry((*unit, start, account)).or_default();
-            *sum = sum.plus(traffic);
-        }
-    }
-
-    pub(super) fn finish(self) -> BTreeMap<(Unit, Minute, i64), Traffic> {
-        self.sums
-    }
 }
 
 pub(super) fn store_checkpoint(

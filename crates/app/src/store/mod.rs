@@ -5,6 +5,7 @@
 //! the core's types: no other module knows a table's name.
 
 mod amounts;
+mod bucket_sums;
 mod check;
 mod commit;
 mod error;

@@ -13,7 +13,7 @@ use sshmeter_core::{
 
 use super::{
     amounts::{AmountError, add, take, traffic_at},
-    commit::BucketSums,
+    bucket_sums::BucketSums,
 };
 
 /// Moves a session's amounts from one account's rows to another's.
