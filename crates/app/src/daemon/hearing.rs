@@ -4,7 +4,7 @@
 use jiff::tz::TimeZone;
 use sshmeter_core::{
     session::{Moment, Witness},
-    sshd::{self, Event, Parsed, Sender, What},
+    sshd::{self, Event, Parsed, Pattern, Sender, What},
 };
 use tracing::{debug, error, info};
 
@@ -35,7 +35,7 @@ impl Daemon {
                 for line in lines {
                     self.hear_line(line);
                 }
-                if self.table.awaited().next().is_some() {
+                if self.table.awaits_a_dump() {
                     self.schedule.sample_within(LOOK_DELAY);
                 }
             }
@@ -52,7 +52,8 @@ impl Daemon {
                 let witness = self.witness(&event, now);
                 self.table.hear(&event, witness, now);
             }
-            Parsed::Refused(why) => self.refusals.tell(vec![why]),
+            Parsed::Refused(why) => self.refusals.tell(vec![format!("a log line {why}")]),
+            Parsed::Known(Pattern::LISTENING) => self.look_around(),
             Parsed::NotSshd | Parsed::Known(_) | Parsed::Unrecognised => {}
         }
         self.table.read_to(line.checkpoint);

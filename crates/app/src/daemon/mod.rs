@@ -339,10 +339,8 @@ impl Daemon {
             warn!("source, ledger.path and ledger.timezone change with the next start");
         }
         self.survey.configure(config.meter.ports.as_deref());
-        self.config = Config {
-            source: self.config.source.clone(),
-            ..config
-        };
+        self.config.meter = config.meter;
+        self.config.ledger.retention = config.ledger.retention;
         self.watch_ports();
         info!("config read again");
     }

@@ -8,6 +8,7 @@ use crate::{
     daemon::port_list,
     error::Failure,
     kernel::{ports, rights, sockdiag},
+    render::bytes,
     source,
     store::{self, Reader},
 };
@@ -121,8 +122,8 @@ pub(super) fn endings(_config: &Config) -> Finding {
             SUBJECT,
             Verdict::Ok,
             format!(
-                "the kernel announces each connection's end (queue of {} KiB)",
-                buffer / 1024
+                "the kernel announces each connection's end (queue of {})",
+                bytes(u64::try_from(buffer).unwrap_or(u64::MAX))
             ),
         ),
         Err(error) => Finding::new(SUBJECT, Verdict::Fail, format!("{error:#}"))
@@ -219,7 +220,7 @@ pub(super) fn space(config: &Config) -> Finding {
         );
     };
     let free = room.f_bavail.saturating_mul(room.f_frsize);
-    let words = format!("{} MiB free in {}", free / (1024 * 1024), folder.display());
+    let words = format!("{} free in {}", bytes(free), folder.display());
     if free < LITTLE {
         return Finding::new(SUBJECT, Verdict::Warn, words)
             .hint("make room; until then figures wait in memory");

@@ -82,7 +82,7 @@ impl Table {
     pub(super) fn settle(&mut self, claim: Claim, now: Moment) {
         match self.find(&claim) {
             Ok(Some(cookie)) if self.is_seen_alive(cookie) => self.attach(cookie, claim),
-            Ok(_) if claim.peer.is_some() => {
+            Ok(_) if claim.can_be_placed() => {
                 self.waiting.push(claim, self.read_to.clone(), now);
             }
             Ok(_) => {}

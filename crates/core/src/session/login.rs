@@ -38,6 +38,12 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// Whether a connection not seen yet could be known as the one meant: by
+    /// the client's address, or by the sockets the line's writer holds.
+    pub(super) fn can_be_placed(&self) -> bool {
+        self.peer.is_some() || matches!(self.witness, Witness::Holds(_))
+    }
+
     /// The claim of a session that a log's past leaves open, if it names its
     /// client and its time.
     pub(super) fn of_past(session: LoggedSession) -> Option<Self> {

@@ -192,6 +192,12 @@ impl Table {
             .map(|(_, connection)| (connection.peer, connection.inode))
     }
 
+    /// Whether a login waits for its connection to be seen.
+    #[must_use]
+    pub fn awaits_a_dump(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Clients of logins that wait for the next dump.
     pub fn awaited(&self) -> impl Iterator<Item = Endpoint> {
         self.waiting.peers()

@@ -236,6 +236,21 @@ fn pam_s_line_without_an_address_names_what_its_process_holds() {
 }
 
 #[test]
+fn pam_s_line_waits_for_the_connection_its_process_holds() {
+    let mut table = table();
+    let opened = Event {
+        what: What::Opened {
+            user: UserName::new("two words"),
+        },
+        ..accepted("two words", 4001, 10)
+    };
+    table.hear(&opened, Witness::Holds(vec![502]), at(11));
+    assert!(table.awaits_a_dump());
+    table.dump(&[socket(1, 4000, 100), socket(2, 4001, 100)], at(12));
+    assert_eq!(names(&mut table), [None, Some("two words".into())]);
+}
+
+#[test]
 fn an_address_used_again_belongs_to_whoever_logged_in_at_the_time() {
     let mut table = table();
     table.dump(&[socket(1, 4000, 100)], at(10));

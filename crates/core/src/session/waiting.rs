@@ -33,6 +33,10 @@ impl WaitingClaims {
         });
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The clients that are waited for.
     pub(super) fn peers(&self) -> impl Iterator<Item = Endpoint> {
         self.0.iter().filter_map(|waiting| waiting.claim.peer)

@@ -57,7 +57,7 @@ const TABLE: &[Sentence] = &[
         "known/grace-timeout",
         "Timeout before authentication for connection from ",
     ),
-    starts("known/listening", "Server listening on "),
+    starts(Pattern::LISTENING.name(), "Server listening on "),
     starts("known/signal", "Received signal "),
     starts("known/sighup", "Received SIGHUP; restarting."),
     starts("known/exiting-on-signal", "Exiting on signal "),

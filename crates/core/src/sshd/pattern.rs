@@ -10,13 +10,16 @@ use super::{connection, dropbear, known, login, pam};
 pub struct Pattern(&'static str);
 
 impl Pattern {
+    /// sshd listens on a port it may not have listened on before.
+    pub const LISTENING: Self = Self("known/listening");
+
     pub(super) const fn named(name: &'static str) -> Self {
         Self(name)
     }
 
     /// The pattern's name, such as `accepted` or `known/failed`.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         self.0
     }
 }

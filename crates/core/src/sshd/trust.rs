@@ -39,14 +39,14 @@ impl fmt::Display for Refusal {
         match self {
             Self::Transport {
                 transport: Some(transport),
-            } => write!(formatter, "it came by {transport:?}, not by syslog"),
+            } => write!(formatter, "that came by {transport:?}, not by syslog"),
             Self::Transport { transport: None } => {
-                formatter.write_str("the journal does not say how it came")
+                formatter.write_str("of which the journal does not say how it came")
             }
-            Self::NoSender => formatter.write_str("the journal does not say who wrote it"),
-            Self::Uid { uid } => write!(formatter, "uid {uid} wrote it, not root"),
-            Self::Executable { exe } => write!(formatter, "{exe:?} wrote it, not sshd"),
-            Self::Ambiguous => formatter.write_str("the entry holds more than one text"),
+            Self::NoSender => formatter.write_str("of which the journal does not say who wrote it"),
+            Self::Uid { uid } => write!(formatter, "written by uid {uid}, not by root"),
+            Self::Executable { exe } => write!(formatter, "written by {exe:?}, not by sshd"),
+            Self::Ambiguous => formatter.write_str("of more than one text"),
         }
     }
 }
