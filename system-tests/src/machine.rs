@@ -171,7 +171,7 @@ impl MachineBuilder {
             {users}
             printf %s {sshd_config} >etc/ssh/sshd_config
             ssh-keygen -q -t ed25519 -N '' -f etc/ssh/ssh_host_ed25519_key
-            mkdir old; pivot_root . old; umount -l old; rmdir old; cd /
+            pivot_root . mnt; umount -l mnt; cd /
             ip link set lo up
             {HOLD}"
         )
