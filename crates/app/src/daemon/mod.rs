@@ -353,7 +353,9 @@ impl Daemon {
         self.read_connections();
         self.take_endings();
         let written = tokio::time::timeout(STOP_PATIENCE, self.write_all()).await;
-        written.context("the ledger did not take the last figures in time")?
+        written.context("the ledger did not take the last figures in time")??;
+        self.recorder.close();
+        Ok(())
     }
 
     /// Writes until nothing waits. A commit that was under way may fail, since

@@ -30,13 +30,14 @@ pub(super) struct Recorder {
     jobs: jobs::Sender<Job>,
     outcomes: outcomes::UnboundedReceiver<Outcome>,
     pending: usize,
+    thread: thread::JoinHandle<()>,
 }
 
 impl Recorder {
     pub(super) fn start(mut writer: Writer) -> Result<Self> {
         let (jobs, incoming) = jobs::channel();
         let (outgoing, outcomes) = outcomes::unbounded_channel();
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("ledger".into())
             .spawn(move || {
                 for job in incoming {
@@ -58,6 +59,7 @@ impl Recorder {
             jobs,
             outcomes,
             pending: 0,
+            thread,
         })
     }
 
@@ -67,6 +69,15 @@ impl Recorder {
 
     pub(super) fn retain(&mut self, now: Timestamp, retention: Retention) {
         self.give(Job::Retain(now, retention));
+    }
+
+    /// Closes the ledger, so that all of it is in its one file. Without this it
+    /// is as whole, but for a part in the write-ahead log beside it.
+    pub(super) fn close(self) {
+        drop(self.jobs);
+        if self.thread.join().is_err() {
+            tracing::warn!("the ledger's thread did not end well");
+        }
     }
 
     /// Whether an answer is still owed.
