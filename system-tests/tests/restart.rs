@@ -46,19 +46,6 @@ fn a_session_outlives_its_daemon(log: Log, end: impl Fn(Daemon)) {
 }
 
 #[test]
-fn an_orderly_stop_leaves_the_whole_ledger_in_one_file() {
-    if !stands("restart::an_orderly_stop_leaves_the_whole_ledger_in_one_file") {
-        return;
-    }
-    let machine = Machine::builder().start();
-    for _ in 0..5 {
-        drop(machine.daemon().stop());
-        let files = machine.server().run("ls", &["/var/lib/sshmeter"]);
-        assert!(!files.contains("wal"), "{files}");
-    }
-}
-
-#[test]
 fn a_log_rotated_by_rename_is_followed() {
     if !stands("restart::a_log_rotated_by_rename_is_followed") {
         return;
