@@ -16,6 +16,7 @@ use crate::{
     keeper::{HOLD, Keeper},
     process::{Process, quietly},
     users::{PASSWORD, User},
+    wait_for,
     wire::SERVER,
 };
 
@@ -367,9 +368,15 @@ impl OpenVisit {
     }
 
     /// Ends ssh as a user's Ctrl-C or a closed terminal would.
+    ///
+    /// ssh looks for a signal and then waits for packets; one that comes in
+    /// between is not noticed before the next packet, so it is sent until heard.
     pub fn close(mut self) -> Visit {
-        self.process.signal(Signal::TERM);
-        self.process.wait(Duration::from_secs(10));
+        wait_for("ssh's end", Duration::from_secs(10), || {
+            self.process.signal(Signal::TERM);
+            std::thread::sleep(Duration::from_millis(100));
+            (!self.process.runs()).then_some(())
+        });
         self.visit.clone()
     }
 
