@@ -91,7 +91,7 @@ fn what_was_committed_is_saved() {
 
     let writer = folder.writer("UTC");
     let saved = writer
-        .saved(&open.id.boot, instant("2026-11-22T10:01:00Z"))
+        .saved(&open.id.boot, instant("2026-11-22T10:01:00Z"), &[])
         .expect("a state");
     assert_eq!(saved.checkpoint, Some(checkpoint));
     assert_eq!(
@@ -99,12 +99,12 @@ fn what_was_committed_is_saved() {
         [open.clone(), knock, lost.clone(), far.clone()]
     );
     let later = writer
-        .saved(&open.id.boot, instant("2026-11-22T10:01:01Z"))
+        .saved(&open.id.boot, instant("2026-11-22T10:01:01Z"), &[])
         .expect("a state");
     assert_eq!(later.sessions, [open, lost, far.clone()]);
     let other_boot = BootId("another".to_owned());
     let rebooted = writer
-        .saved(&other_boot, instant("2026-11-22T10:01:01Z"))
+        .saved(&other_boot, instant("2026-11-22T10:01:01Z"), &[])
         .expect("a state");
     assert_eq!(rebooted.sessions.last(), Some(&far));
     assert_eq!(rebooted.sessions.len(), 2, "of that boot nothing is heard");

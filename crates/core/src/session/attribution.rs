@@ -205,13 +205,13 @@ impl Table {
     }
 
     pub(super) fn explain(&mut self, peer: Endpoint, reason: &str, time: Timestamp) {
-        let Some(cookie) = self.roster.nearest(peer, time) else {
+        let Some(cookie) = self.roster.ending(peer, time) else {
             return;
         };
         let Some(connection) = self.roster.get_mut(cookie) else {
             return;
         };
-        if connection.explain(reason) {
+        if connection.explain(reason, time) {
             self.outbox.session_changed(cookie);
         }
     }

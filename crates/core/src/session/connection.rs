@@ -38,6 +38,9 @@ pub(super) struct Connection {
     pub(super) closed: Option<Closing>,
     /// The log's word on why it ended, where it came before the kernel's.
     pub(super) reason: Option<String>,
+    /// When the end was heard of, where that was long after it: until then the
+    /// log may tell when it was.
+    heard_late: Option<Timestamp>,
     reading: Reading,
     total: Traffic,
 }
@@ -54,6 +57,7 @@ impl Connection {
             not_before: not_before.min(seen),
             closed: None,
             reason: None,
+            heard_late: None,
             reading: Reading::default(),
             total: Traffic::default(),
         }
@@ -72,6 +76,7 @@ impl Connection {
             not_before: record.opened - RESTORED_SLACK,
             closed: record.closed,
             reason: None,
+            heard_late: None,
             reading: record.reading,
             total: record.total,
         }
@@ -132,6 +137,11 @@ impl Connection {
         self.closed = Some(Closing { at, reason });
     }
 
+    /// The end's time is only when it was heard of.
+    pub(super) fn end_was_heard_late(&mut self) {
+        self.heard_late = self.closed.as_ref().map(|closing| closing.at);
+    }
+
     /// Whether its end is only a guess.
     pub(super) fn ended_unseen(&self) -> bool {
         self.closed
@@ -139,9 +149,29 @@ impl Connection {
             .is_some_and(|closing| closing.reason == UNSEEN)
     }
 
-    /// The log's word on why; kept for the end, or put to an end that has none.
-    /// Gives whether the record changed.
-    pub(super) fn explain(&mut self, reason: &str) -> bool {
+    /// The log's word on why and when; kept for the end, or put to an end that
+    /// has none. Gives whether the record changed.
+    pub(super) fn explain(&mut self, reason: &str, time: Timestamp) -> bool {
+        let is_dated = self.date_end(time);
+        is_dated | self.give_reason(reason)
+    }
+
+    /// The log's time of an end that was heard of late.
+    fn date_end(&mut self, time: Timestamp) -> bool {
+        if self.heard_late.is_none_or(|heard| time > heard) {
+            return false;
+        }
+        self.began_by(time);
+        match &mut self.closed {
+            Some(closing) if closing.at != time => {
+                closing.at = time.max(self.opened);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn give_reason(&mut self, reason: &str) -> bool {
         match &mut self.closed {
             Some(closing) if closing.reason == CLOSED => {
                 reason.clone_into(&mut closing.reason);
@@ -155,6 +185,13 @@ impl Connection {
         }
     }
 
+    /// When it ended; for one that lives, later than any time.
+    pub(super) fn end_or_never(&self) -> Timestamp {
+        self.closed
+            .as_ref()
+            .map_or(Timestamp::MAX, |closing| closing.at)
+    }
+
     /// The log knows an earlier time than we saw. Gives whether that is news.
     pub(super) fn began_by(&mut self, time: Timestamp) -> bool {
         let time = time.max(self.not_before);
@@ -166,7 +203,8 @@ impl Connection {
     }
 
     /// How far outside this connection's life a line's time is: zero inside,
-    /// `None` when too far to be its line.
+    /// `None` when too far to be its line. Of an end that was heard of late the
+    /// log's time is no bound: its lines may be another connection's.
     pub(super) fn distance(&self, time: Timestamp) -> Option<SignedDuration> {
         let early = self.not_before.duration_since(time);
         let late = self
@@ -174,9 +212,22 @@ impl Connection {
             .as_ref()
             .map(|closing| time.duration_since(closing.at));
         let outside = late.map_or(early, |late| late.max(early));
-        if outside.as_secs() >= SLACK_SECONDS {
+        let is_bound = early >= outside || self.heard_late.is_none_or(|heard| time > heard);
+        if is_bound && outside.as_secs() >= SLACK_SECONDS {
             return None;
         }
         Some(outside.max(SignedDuration::ZERO))
+    }
+
+    /// The same for a line about the end: several come within a moment, and all
+    /// of them are about the end that the first of them dated.
+    pub(super) fn distance_of_end(&self, time: Timestamp) -> Option<SignedDuration> {
+        let distance = self.distance(time)?;
+        let is_same_moment = self.heard_late.is_some() && distance.as_secs() < SLACK_SECONDS;
+        Some(if is_same_moment {
+            SignedDuration::ZERO
+        } else {
+            distance
+        })
     }
 }

@@ -94,20 +94,36 @@ impl Roster {
     /// The client's connection that a line of this time speaks of: one that
     /// lived then, before one that only nearly did; of several, one that has no
     /// name yet, then the one that ended first, since a line is written before
-    /// its connection ends, then the one that began last.
+    /// its connection ends, then the one that began last, then the one that was
+    /// seen first.
     pub(super) fn nearest(&self, peer: Endpoint, time: Timestamp) -> Option<SocketCookie> {
-        let candidates = self.by_peer.get(&peer)?.iter().filter_map(|cookie| {
-            let connection = self.connections.get(cookie)?;
+        self.first_by(peer, |connection| {
             let distance = connection.distance(time)?;
-            let end = connection.closed.as_ref().map(|closing| closing.at);
-            let rank = (
-                distance,
-                connection.login.is_some(),
-                end.unwrap_or(Timestamp::MAX),
-                Reverse(connection.not_before),
-            );
-            Some((rank, *cookie))
-        });
-        candidates.min().map(|(_, cookie)| cookie)
+            let is_named = connection.login.is_some();
+            let younger = Reverse(connection.not_before);
+            Some((distance, is_named, connection.end_or_never(), younger))
+        })
+    }
+
+    /// The client's connection whose end a line of this time tells: the nearest,
+    /// and of several the one that ended first, then the one that was seen first.
+    pub(super) fn ending(&self, peer: Endpoint, time: Timestamp) -> Option<SocketCookie> {
+        self.first_by(peer, |connection| {
+            Some((connection.distance_of_end(time)?, connection.end_or_never()))
+        })
+    }
+
+    /// The client's connection with the lowest rank; of equal ones the one that
+    /// was seen first, as cookies tell no order.
+    fn first_by<Rank: Ord>(
+        &self,
+        peer: Endpoint,
+        rank: impl Fn(&Connection) -> Option<Rank>,
+    ) -> Option<SocketCookie> {
+        let of_peer = self.by_peer.get(&peer)?.iter();
+        of_peer
+            .filter_map(|cookie| Some((rank(self.connections.get(cookie)?)?, *cookie)))
+            .min_by(|(one, _), (other, _)| one.cmp(other))
+            .map(|(_, cookie)| cookie)
     }
 }

@@ -116,7 +116,7 @@ impl Table {
         let mut seen = HashSet::with_capacity(sockets.len());
         for socket in sockets {
             seen.insert(socket.cookie);
-            self.count(socket, now);
+            self.count(socket, self.last_dump, now.wall);
             self.reopen(socket.cookie);
         }
         self.miss(&seen, now);
@@ -126,11 +126,40 @@ impl Table {
         self.forget(now);
     }
 
+    /// Takes what a list showed that may lack connections: of those that are in
+    /// it the figures count, and of those that are not nothing is said.
+    pub fn partial_dump(&mut self, sockets: &[Socket], now: Moment) {
+        self.notice_set_back(now);
+        for socket in sockets {
+            self.count(socket, self.last_dump, now.wall);
+            self.reopen(socket.cookie);
+        }
+        self.minute = Minute::of(now.wall);
+    }
+
     /// Takes the kernel's word that a connection ended, with its last figures.
     pub fn ended(&mut self, socket: &Socket, now: Moment) {
         self.notice_set_back(now);
-        self.count(socket, now);
-        self.end(socket.cookie, now);
+        if self.is_over(socket.cookie) {
+            return;
+        }
+        self.count(socket, self.last_dump, now.wall);
+        self.end(socket.cookie, now.wall, now);
+    }
+
+    /// Takes the kernel's word of an end that came while no daemon listened, or
+    /// to one that did not live to write it: it was heard at a time that may be
+    /// long after it. Where the log tells an earlier time, that is believed.
+    pub fn ended_meanwhile(&mut self, socket: &Socket, heard: Timestamp, now: Moment) {
+        self.notice_set_back(now);
+        if self.is_over(socket.cookie) {
+            return;
+        }
+        self.count(socket, None, heard);
+        self.end(socket.cookie, heard, now);
+        if let Some(connection) = self.roster.get_mut(socket.cookie) {
+            connection.end_was_heard_late();
+        }
     }
 
     /// Takes what the log said, with what the kernel says of the line's writer.
@@ -287,10 +316,21 @@ impl Table {
         }
     }
 
-    fn count(&mut self, socket: &Socket, now: Moment) {
+    /// Whether the kernel has told of the connection's end. Its figures were
+    /// final then; the same word heard again may lack what was asked of the
+    /// kernel the first time, and must not count as a counter that fell.
+    fn is_over(&self, cookie: SocketCookie) -> bool {
+        self.roster
+            .get(cookie)
+            .is_some_and(|connection| connection.closed.is_some() && !connection.ended_unseen())
+    }
+
+    /// Takes a socket's figures; one that is new was not there at `before`, nor
+    /// before this boot.
+    fn count(&mut self, socket: &Socket, before: Option<Timestamp>, seen: Timestamp) {
         let cookie = socket.cookie;
-        let not_before = self.last_dump.unwrap_or(self.booted);
-        let make = || Connection::new(socket, not_before, now.wall);
+        let not_before = before.unwrap_or(self.booted);
+        let make = || Connection::new(socket, not_before, seen);
         let (connection, is_new) = self.roster.get_or_insert(cookie, make);
         let added = connection.count(socket);
         if let Some(inode) = socket.inode {
@@ -303,13 +343,13 @@ impl Table {
         }
     }
 
-    fn end(&mut self, cookie: SocketCookie, now: Moment) {
+    fn end(&mut self, cookie: SocketCookie, at: Timestamp, now: Moment) {
         self.missing.remove(&cookie);
         let Some(connection) = self.roster.get_mut(cookie) else {
             return;
         };
         let was_open = connection.closed.is_none();
-        if !connection.close(now.wall) {
+        if !connection.close(at) {
             return;
         }
         if was_open {
