@@ -141,19 +141,23 @@ impl Endings {
         Some(Row::of(self.descriptor()).ok()??.drops)
     }
 
-    /// The first datagram, which stays where it is; keeps tokio's readiness in
-    /// step with the descriptor's. Gives the length it has.
+    /// The first datagram, which stays where it is. Gives the length it has.
+    ///
+    /// tokio knows that one waits only after it has polled, so it is not asked;
+    /// but it is told when none does, or it would say so over and over.
     fn look(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
-        let mut outcome = Err(Errno::AGAIN);
-        let _readiness = self.0.try_io(Interest::READABLE, |queue| {
+        let mut peek = |queue: &OwnedFd| {
             let flags = RecvFlags::PEEK | RecvFlags::TRUNC;
-            outcome = rustix::net::recv(queue, &mut *buffer, flags).map(|(_, length)| length);
-            match outcome {
+            rustix::net::recv(queue, &mut *buffer, flags).map(|(_, length)| length)
+        };
+        let mut outcome = None;
+        let _readiness = self.0.try_io(Interest::READABLE, |queue| {
+            match outcome.insert(peek(queue)) {
                 Err(Errno::AGAIN) => Err(io::ErrorKind::WouldBlock.into()),
                 _ => Ok(()),
             }
         });
-        outcome
+        outcome.unwrap_or_else(|| peek(self.descriptor()))
     }
 
     /// Takes the first datagram out of the queue; gives whether it went. One
