@@ -121,6 +121,13 @@ impl Daemon {
     /// Where the kernel can no longer be read, or the last figures could not be
     /// written.
     pub async fn run(mut self, reload: impl Fn() -> Option<Config>) -> Result<()> {
+        // A kill from here on finds all that was there at the start, and the
+        // log's place, in the ledger.
+        self.commit();
+        if self.recorder.is_busy() {
+            let outcome = self.recorder.outcome().await?;
+            self.written(outcome);
+        }
         service::ready();
         loop {
             match self.next().await? {

@@ -189,8 +189,11 @@ impl Daemon {
             "started"
         );
         self.refusals.tell(self.table.take_refusals());
-        let checkpoint = checkpoint.filter(|place| self.source.has_place(place));
-        self.follow(checkpoint.or(read.ok()));
+        let heard_to = checkpoint.filter(|place| self.source.has_place(place));
+        if let (None, Ok(place)) = (&heard_to, &read) {
+            self.table.read_to(place.clone());
+        }
+        self.follow(heard_to.or(read.ok()));
         Ok(())
     }
 }

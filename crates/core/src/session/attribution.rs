@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::{
     Moment,
+    connection::SLACK,
     login::{Claim, Refusal, Witness},
     table::Table,
 };
@@ -76,12 +77,15 @@ impl Table {
         }
     }
 
-    /// Settles the claim if its connection is seen to live; another waits for
-    /// the next dump, which shows whether a newer connection from the same
-    /// address is meant than one that is over.
+    /// Settles the claim if its connection is seen to live, or if a dump of
+    /// after its time was taken; another waits for the next dump, which shows
+    /// whether a newer connection from the same address is meant than one that
+    /// is over.
     pub(super) fn settle(&mut self, claim: Claim, now: Moment) {
         match self.find(&claim) {
-            Ok(Some(cookie)) if self.is_seen_alive(cookie) => self.attach(cookie, claim),
+            Ok(Some(cookie)) if self.is_seen_alive(cookie) || self.all_are_seen(claim.time) => {
+                self.attach(cookie, claim);
+            }
             Ok(_) if claim.can_be_placed() => {
                 self.waiting.push(claim, self.read_to.clone(), now);
             }
@@ -121,6 +125,12 @@ impl Table {
                     claimed: claim.login.user,
                 })
             }));
+    }
+
+    /// Whether every connection of this time has been shown or its end heard.
+    fn all_are_seen(&self, time: Timestamp) -> bool {
+        self.last_dump
+            .is_some_and(|dump| dump.duration_since(time) > SLACK)
     }
 
     fn is_seen_alive(&self, cookie: SocketCookie) -> bool {
@@ -202,6 +212,17 @@ impl Table {
         connection.pid = claim.pid.or(connection.pid);
         connection.began_by(claim.time);
         self.outbox.session_changed(cookie);
+        self.end_those_before(cookie, claim.time);
+    }
+
+    /// A connection from an address ends before the next one begins.
+    fn end_those_before(&mut self, cookie: SocketCookie, time: Timestamp) {
+        for earlier in self.roster.before(cookie) {
+            let connection = self.roster.get_mut(earlier);
+            if connection.is_some_and(|connection| connection.was_over_by(time)) {
+                self.outbox.session_changed(earlier);
+            }
+        }
     }
 
     pub(super) fn explain(&mut self, peer: Endpoint, reason: &str, time: Timestamp) {

@@ -22,6 +22,9 @@ pub(super) const REBOOT: &str = "reboot";
 /// after the fact.
 const SLACK_SECONDS: i64 = 2;
 
+/// How much later than its line's time a thing may have been.
+pub(super) const SLACK: SignedDuration = SignedDuration::from_secs(SLACK_SECONDS);
+
 /// The longest time between two dumps.
 const RESTORED_SLACK: SignedDuration = SignedDuration::from_secs(60);
 
@@ -41,6 +44,8 @@ pub(super) struct Connection {
     /// When the end was heard of, where that was long after it: until then the
     /// log may tell when it was.
     heard_late: Option<Timestamp>,
+    /// The log has told of such an end.
+    end_is_dated: bool,
     reading: Reading,
     total: Traffic,
 }
@@ -58,6 +63,7 @@ impl Connection {
             closed: None,
             reason: None,
             heard_late: None,
+            end_is_dated: false,
             reading: Reading::default(),
             total: Traffic::default(),
         }
@@ -77,6 +83,7 @@ impl Connection {
             closed: record.closed,
             reason: None,
             heard_late: None,
+            end_is_dated: false,
             reading: record.reading,
             total: record.total,
         }
@@ -142,6 +149,12 @@ impl Connection {
         self.heard_late = self.closed.as_ref().map(|closing| closing.at);
     }
 
+    /// Whether the log has told of an end that was heard of late: a login that
+    /// it tells of after that is hardly this connection's.
+    pub(super) fn end_was_told(&self) -> bool {
+        self.end_is_dated && self.heard_late.is_some()
+    }
+
     /// Whether its end is only a guess.
     pub(super) fn ended_unseen(&self) -> bool {
         self.closed
@@ -161,10 +174,22 @@ impl Connection {
         if self.heard_late.is_none_or(|heard| time > heard) {
             return false;
         }
+        self.end_is_dated = true;
         self.began_by(time);
+        self.set_end(time)
+    }
+
+    /// Another connection from the same address had begun by then. Gives
+    /// whether that is news.
+    pub(super) fn was_over_by(&mut self, time: Timestamp) -> bool {
+        self.heard_late.take().is_some() && time < self.end_or_never() && self.set_end(time)
+    }
+
+    fn set_end(&mut self, time: Timestamp) -> bool {
+        let at = time.max(self.opened);
         match &mut self.closed {
-            Some(closing) if closing.at != time => {
-                closing.at = time.max(self.opened);
+            Some(closing) if closing.at != at => {
+                closing.at = at;
                 true
             }
             _ => false,
@@ -223,7 +248,7 @@ impl Connection {
     /// of them are about the end that the first of them dated.
     pub(super) fn distance_of_end(&self, time: Timestamp) -> Option<SignedDuration> {
         let distance = self.distance(time)?;
-        let is_same_moment = self.heard_late.is_some() && distance.as_secs() < SLACK_SECONDS;
+        let is_same_moment = self.end_was_told() && distance.as_secs() < SLACK_SECONDS;
         Some(if is_same_moment {
             SignedDuration::ZERO
         } else {

@@ -101,7 +101,8 @@ impl Roster {
             let distance = connection.distance(time)?;
             let is_named = connection.login.is_some();
             let younger = Reverse(connection.not_before);
-            Some((distance, is_named, connection.end_or_never(), younger))
+            let end = connection.end_or_never();
+            Some((connection.end_was_told(), distance, is_named, end, younger))
         })
     }
 
@@ -111,6 +112,18 @@ impl Roster {
         self.first_by(peer, |connection| {
             Some((connection.distance_of_end(time)?, connection.end_or_never()))
         })
+    }
+
+    /// The connections from the same address that were there before this one.
+    pub(super) fn before(&self, cookie: SocketCookie) -> Vec<SocketCookie> {
+        let of_peer = self
+            .get(cookie)
+            .and_then(|connection| self.by_peer.get(&connection.peer));
+        let mut in_order: Vec<SocketCookie> = of_peer.into_iter().flatten().copied().collect();
+        in_order.sort_by_key(|one| self.get(*one).map(Connection::end_or_never));
+        let place = in_order.iter().position(|one| *one == cookie);
+        in_order.truncate(place.unwrap_or_default());
+        in_order
     }
 
     /// The client's connection with the lowest rank; of equal ones the one that

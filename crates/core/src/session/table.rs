@@ -51,7 +51,7 @@ pub struct Table {
     /// Those that live but were not in the last dump, and since when.
     pub(super) missing: HashMap<SocketCookie, Duration>,
     pub(super) waiting: WaitingClaims,
-    last_dump: Option<Timestamp>,
+    pub(super) last_dump: Option<Timestamp>,
     latest: Moment,
     minute: Minute,
     pub(super) read_to: Option<Checkpoint>,
