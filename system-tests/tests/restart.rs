@@ -1,7 +1,7 @@
 //! A daemon that is stopped, killed and started again loses nothing that it
 //! could still read, and counts nothing twice.
 
-use std::{process::Stdio, time::Duration};
+use std::{fs::File, time::Duration};
 
 use jiff::Timestamp;
 use system_tests::{
@@ -144,29 +144,29 @@ fn an_address_used_again_while_no_daemon_runs_is_each_time_its_user_s() {
 }
 
 /// Four connections from one address and port follow one another while no daemon
-/// runs, one of them without a login and two without a line about their end.
+/// runs; the first is nobody's, and no line tells of the second's and third's end.
 fn each_has_its_own(log: Log) {
     let machine = Machine::builder().log(log).start();
     let manager = machine.service_manager();
     let client = machine.client();
-    client.keeper().shell(
-        "echo 40000 40000 >/proc/sys/net/ipv4/ip_local_port_range
-        echo 1 >/proc/sys/net/ipv4/tcp_tw_reuse",
-    );
-    // Unlike ssh, the shell leaves the port to the kernel until it connects, which
-    // then takes the only one there is as soon as it may.
-    let connect = "ProxyCommand=until exec 3<>/dev/tcp/%h/%p; do sleep 0.1; done 2>/dev/null; \
-         (cat <&3; kill $$) & cat >&3; kill $!";
+    let one_port = "echo 40000 40000 >/proc/sys/net/ipv4/ip_local_port_range";
+    client.keeper().shell(one_port);
+    // Unlike ssh, the shell leaves the port to the kernel, which takes the only
+    // one as soon as it is free: the server hangs up first and has to wait.
+    let connect = "ProxyCommand=bash -c 'until exec 3<>/dev/tcp/%h/%p; do sleep 0.1; done \
+         2>/dev/null; (cat <&3; kill $$) & cat >&3; kill $!'";
     let visit = |user| client.visit(user).option(connect);
     let _answer = manager.start(machine.server(), &[]).kill();
-    let _nobody = visit("carol").fail();
-    for user in ["alice", "carol"] {
+    let no_ssh = "exec 3<>/dev/tcp/10.77.0.1/22; echo Hello? >&3; cat <&3";
+    client.keeper().shell(no_ssh);
+    for (user, bytes) in [("alice", 100_000), ("carol", 200_000)] {
         let mut ssh = visit(user).ssh();
-        ssh.arg("head -c 100000 /dev/zero; kill -9 $PPID");
-        let status = ssh.stdout(Stdio::null()).status();
+        let file = client.keeper().path(client.file(bytes));
+        ssh.stdin(File::open(file).expect("the file was just made"));
+        let status = ssh.arg("cat >/dev/null; kill -9 $PPID").status();
         assert!(!status.expect("ssh can be started").success());
     }
-    let _last = visit("bob").run("head -c 300000 /dev/zero");
+    let _last = visit("bob").send(300_000, "cat >/dev/null");
     machine.wait_until_quiet();
     let daemon = manager.start(machine.server(), &[]);
     wait_for("all names", Duration::from_secs(10), || {
@@ -175,12 +175,12 @@ fn each_has_its_own(log: Log) {
         (is_there("bob") && is_there("carol")).then_some(())
     });
     let sessions = daemon.stop().sessions();
-    let moved = |one: &Session| one.payload_out.map(|bytes| bytes / 100_000);
+    let moved = |one: &Session| one.payload_in.map(|bytes| bytes / 100_000);
     let told: Vec<_> = sessions
         .iter()
         .map(|one| (one.user.as_str(), moved(one)))
         .collect();
-    let truth = [(NOBODY, 0), ("alice", 1), ("carol", 1), ("bob", 3)];
+    let truth = [(NOBODY, 0), ("alice", 1), ("carol", 2), ("bob", 3)];
     assert_eq!(
         told,
         truth.map(|(user, moved)| (user, Some(moved))),

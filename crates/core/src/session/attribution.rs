@@ -12,6 +12,7 @@ use super::{
     connection::SLACK,
     login::{Claim, Refusal, Witness},
     table::Table,
+    waiting::Saying,
 };
 use crate::{
     identity::{Endpoint, Pid, SocketCookie, UserName},
@@ -87,36 +88,38 @@ impl Table {
                 self.attach(cookie, claim);
             }
             Ok(_) if claim.can_be_placed() => {
-                self.waiting.push(claim, self.read_to.clone(), now);
+                self.await_dump(claim, now);
             }
             Ok(_) => {}
             // A process at its end has closed its connection a moment before the
             // kernel tells us of it: the next dump decides.
-            Err(Refusal::Elsewhere { .. }) => {
-                self.waiting.push(claim, self.read_to.clone(), now);
-            }
+            Err(Refusal::Elsewhere { .. }) => self.await_dump(claim, now),
             Err(refusal) => self.refusals.push(refusal),
         }
+    }
+
+    fn await_dump(&mut self, claim: Claim, now: Moment) {
+        let before = self.read_to.clone();
+        self.waiting.push(Saying::Login(claim), before, now);
     }
 
     /// Settles, after a dump, what waited for it.
     pub(super) fn settle_waiting(&mut self, now: Moment) {
         let mut waiting = std::mem::take(&mut self.waiting);
-        let overdue = waiting.settle(now, |claim| match self.find(&claim) {
-            Ok(Some(cookie)) => {
-                self.attach(cookie, claim);
-                None
-            }
-            Ok(None) => Some(claim),
-            Err(refusal) => {
-                self.refusals.push(refusal);
+        let overdue = waiting.settle(now, |saying| match saying {
+            Saying::Login(claim) => self.settle_late(claim).map(Saying::Login),
+            Saying::End { peer, reason, time } => {
+                self.explain(peer, &reason, time);
                 None
             }
         });
         self.waiting = waiting;
         let started = self.started;
         self.refusals
-            .extend(overdue.into_iter().filter_map(|claim| {
+            .extend(overdue.into_iter().filter_map(|saying| {
+                let Saying::Login(claim) = saying else {
+                    return None;
+                };
                 // A line from before the daemon may well speak of a connection that
                 // was over by then.
                 let peer = claim.peer.filter(|_| claim.time >= started)?;
@@ -125,6 +128,17 @@ impl Table {
                     claimed: claim.login.user,
                 })
             }));
+    }
+
+    /// Settles a claim after the dump it waited for; gives it back where its
+    /// connection is not known yet.
+    fn settle_late(&mut self, claim: Claim) -> Option<Claim> {
+        match self.find(&claim) {
+            Ok(Some(cookie)) => self.attach(cookie, claim),
+            Ok(None) => return Some(claim),
+            Err(refusal) => self.refusals.push(refusal),
+        }
+        None
     }
 
     /// Whether every connection of this time has been shown or its end heard.

@@ -17,7 +17,7 @@ use super::{
     login::{Claim, Refusal, Witness},
     outbox::Outbox,
     roster::Roster,
-    waiting::WaitingClaims,
+    waiting::{Saying, WaitingLines},
 };
 use crate::{
     identity::{BootId, Endpoint, SocketCookie, SocketId, UserName},
@@ -50,7 +50,7 @@ pub struct Table {
     ended: Vec<(SocketCookie, Duration)>,
     /// Those that live but were not in the last dump, and since when.
     pub(super) missing: HashMap<SocketCookie, Duration>,
-    pub(super) waiting: WaitingClaims,
+    pub(super) waiting: WaitingLines,
     pub(super) last_dump: Option<Timestamp>,
     latest: Moment,
     minute: Minute,
@@ -81,7 +81,7 @@ impl Table {
             roster: Roster::default(),
             ended: Vec::new(),
             missing: HashMap::new(),
-            waiting: WaitingClaims::default(),
+            waiting: WaitingLines::default(),
             last_dump: None,
             latest: now,
             minute: Minute::of(now.wall),
@@ -194,7 +194,13 @@ impl Table {
                 reason,
                 ..
             } => {
-                self.explain(*peer, reason, time);
+                if self.waiting.peers().any(|waiting| waiting == *peer) {
+                    let (peer, reason) = (*peer, reason.clone());
+                    let end = Saying::End { peer, reason, time };
+                    self.waiting.push(end, self.read_to.clone(), now);
+                } else {
+                    self.explain(*peer, reason, time);
+                }
             }
             What::Connected { peer, .. } => self.began(*peer, time),
             // The end is the kernel's to tell.
