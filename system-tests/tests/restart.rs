@@ -5,8 +5,7 @@ use std::{fs::File, time::Duration};
 
 use jiff::Timestamp;
 use system_tests::{
-    Daemon, Log, Machine, NOBODY, OpenVisit, Session, Tolerance, Visit, must_agree, stands,
-    wait_for,
+    Daemon, Log, Machine, NOBODY, OpenVisit, Tolerance, Visit, must_agree, stands, wait_for,
 };
 
 #[test]
@@ -174,18 +173,14 @@ fn each_has_its_own(log: Log) {
         let is_there = |name: &str| sessions.iter().any(|one| one.user == name);
         (is_there("bob") && is_there("carol")).then_some(())
     });
-    let sessions = daemon.stop().sessions();
-    let moved = |one: &Session| one.payload_in.map(|bytes| bytes / 100_000);
-    let told: Vec<_> = sessions
+    let mut sessions = daemon.stop().sessions();
+    sessions.sort_by_key(|one| one.payload_in);
+    let told = sessions
         .iter()
-        .map(|one| (one.user.as_str(), moved(one)))
-        .collect();
+        .map(|one| (one.user.as_str(), one.payload_in.map(|it| it / 100_000)));
     let truth = [(NOBODY, 0), ("alice", 1), ("carol", 2), ("bob", 3)];
-    assert_eq!(
-        told,
-        truth.map(|(user, moved)| (user, Some(moved))),
-        "{sessions:#?}"
-    );
+    let truth = truth.map(|(user, moved)| (user, Some(moved)));
+    assert_eq!(told.collect::<Vec<_>>(), truth, "{sessions:#?}");
     for pair in sessions.windows(2) {
         assert_eq!(pair[0].peer, pair[1].peer);
         assert!(pair[0].closed <= Some(pair[1].opened), "{pair:#?}");

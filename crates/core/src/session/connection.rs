@@ -44,8 +44,9 @@ pub(super) struct Connection {
     /// When the end was heard of, where that was long after it: until then the
     /// log may tell when it was.
     heard_late: Option<Timestamp>,
-    /// The log has told of such an end.
-    end_is_dated: bool,
+    /// The log has told of such an end, or of a later connection from the same
+    /// address: a login that it tells of after that is hardly this one's.
+    pub(super) is_told_over: bool,
     reading: Reading,
     total: Traffic,
 }
@@ -63,7 +64,7 @@ impl Connection {
             closed: None,
             reason: None,
             heard_late: None,
-            end_is_dated: false,
+            is_told_over: false,
             reading: Reading::default(),
             total: Traffic::default(),
         }
@@ -83,7 +84,7 @@ impl Connection {
             closed: record.closed,
             reason: None,
             heard_late: None,
-            end_is_dated: false,
+            is_told_over: false,
             reading: record.reading,
             total: record.total,
         }
@@ -149,12 +150,6 @@ impl Connection {
         self.heard_late = self.closed.as_ref().map(|closing| closing.at);
     }
 
-    /// Whether the log has told of an end that was heard of late: a login that
-    /// it tells of after that is hardly this connection's.
-    pub(super) fn end_was_told(&self) -> bool {
-        self.end_is_dated && self.heard_late.is_some()
-    }
-
     /// Whether its end is only a guess.
     pub(super) fn ended_unseen(&self) -> bool {
         self.closed
@@ -174,7 +169,7 @@ impl Connection {
         if self.heard_late.is_none_or(|heard| time > heard) {
             return false;
         }
-        self.end_is_dated = true;
+        self.is_told_over = true;
         self.began_by(time);
         self.set_end(time)
     }
@@ -182,7 +177,16 @@ impl Connection {
     /// Another connection from the same address had begun by then. Gives
     /// whether that is news.
     pub(super) fn was_over_by(&mut self, time: Timestamp) -> bool {
-        self.heard_late.take().is_some() && time < self.end_or_never() && self.set_end(time)
+        if self.heard_late.take().is_none() {
+            return false;
+        }
+        self.is_told_over = true;
+        time < self.end_or_never() && self.set_end(time)
+    }
+
+    /// Whether the log has told of a later connection from the same address.
+    pub(super) fn is_succeeded(&self) -> bool {
+        self.is_told_over && self.heard_late.is_none()
     }
 
     fn set_end(&mut self, time: Timestamp) -> bool {
@@ -248,7 +252,8 @@ impl Connection {
     /// of them are about the end that the first of them dated.
     pub(super) fn distance_of_end(&self, time: Timestamp) -> Option<SignedDuration> {
         let distance = self.distance(time)?;
-        let is_same_moment = self.end_was_told() && distance.as_secs() < SLACK_SECONDS;
+        let is_told_now = self.is_told_over && self.heard_late.is_some();
+        let is_same_moment = is_told_now && distance.as_secs() < SLACK_SECONDS;
         Some(if is_same_moment {
             SignedDuration::ZERO
         } else {

@@ -102,7 +102,7 @@ impl Roster {
             let is_named = connection.login.is_some();
             let younger = Reverse(connection.not_before);
             let end = connection.end_or_never();
-            Some((connection.end_was_told(), distance, is_named, end, younger))
+            Some((connection.is_told_over, distance, is_named, end, younger))
         })
     }
 
@@ -110,7 +110,9 @@ impl Roster {
     /// and of several the one that ended first, then the one that was seen first.
     pub(super) fn ending(&self, peer: Endpoint, time: Timestamp) -> Option<SocketCookie> {
         self.first_by(peer, |connection| {
-            Some((connection.distance_of_end(time)?, connection.end_or_never()))
+            let distance = connection.distance_of_end(time)?;
+            let is_succeeded = connection.is_succeeded();
+            Some((is_succeeded, distance, connection.end_or_never()))
         })
     }
 
