@@ -160,9 +160,10 @@ impl Table {
     /// connections from it the one that lived at the line's time.
     pub(super) fn find(&self, claim: &Claim) -> Result<Option<SocketCookie>, Refusal> {
         let claimed = || claim.login.user.clone();
-        let by_peer = claim
-            .peer
-            .and_then(|peer| self.roster.nearest(peer, claim.time));
+        let by_peer = claim.peer.and_then(|peer| {
+            let known = self.roster.known_from(peer, claim);
+            known.or_else(|| self.roster.nearest(peer, claim.time))
+        });
         match &claim.witness {
             Witness::Stranger => Err(Refusal::Stranger {
                 pid: claim.pid,

@@ -10,6 +10,8 @@ use crate::{
     units::Traffic,
 };
 
+use super::login::Claim;
+
 /// The reason of an end of which the log said nothing (yet).
 pub(super) const CLOSED: &str = "closed";
 /// The reason of an end nobody saw: the connection was there, then it was not.
@@ -46,7 +48,7 @@ pub(super) struct Connection {
     heard_late: Option<Timestamp>,
     /// The log has told of such an end, or of a later connection from the same
     /// address: a login that it tells of after that is hardly this one's.
-    pub(super) is_told_over: bool,
+    is_told_over: bool,
     reading: Reading,
     total: Traffic,
 }
@@ -182,6 +184,21 @@ impl Connection {
         }
         self.is_told_over = true;
         time < self.end_or_never() && self.set_end(time)
+    }
+
+    /// Whether a login that the log tells of is hardly this connection's: its
+    /// end, of which no time is known, may have been long before.
+    pub(super) fn is_hardly_meant(&self) -> bool {
+        self.is_told_over || (self.heard_late.is_some() && self.login.is_some())
+    }
+
+    /// Whether this is the connection of a login that was heard before.
+    pub(super) fn is_known_from(&self, claim: &Claim) -> bool {
+        let same_user = |login: &Login| login.user == claim.login.user;
+        self.login.as_ref().is_some_and(same_user)
+            && self.pid.is_some()
+            && self.pid == claim.pid
+            && self.distance(claim.time).is_some()
     }
 
     /// Whether the log has told of a later connection from the same address.

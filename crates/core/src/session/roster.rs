@@ -8,7 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::connection::Connection;
+use super::{connection::Connection, login::Claim};
 use crate::identity::{Endpoint, SocketCookie};
 
 #[derive(Debug, Default)]
@@ -102,7 +102,20 @@ impl Roster {
             let is_named = connection.login.is_some();
             let younger = Reverse(connection.not_before);
             let end = connection.end_or_never();
-            Some((connection.is_told_over, distance, is_named, end, younger))
+            Some((
+                connection.is_hardly_meant(),
+                distance,
+                is_named,
+                end,
+                younger,
+            ))
+        })
+    }
+
+    /// The client's connection that this login has named already.
+    pub(super) fn known_from(&self, peer: Endpoint, claim: &Claim) -> Option<SocketCookie> {
+        self.first_by(peer, |connection| {
+            connection.is_known_from(claim).then_some(())
         })
     }
 
