@@ -2,7 +2,7 @@
 //! what must never break.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -13,7 +13,8 @@ use super::{Moment, Owner, Refusal, Table, UNSEEN, Witness};
 use crate::{
     identity::{BootId, Credential, Endpoint, Pid, SocketCookie, UserName},
     ledger::{Batch, Checkpoint, SessionRecord},
-    meter::{Socket, TcpSample},
+    meter::{Remains, Socket, TcpSample},
+    note::Note,
     sshd::{Event, History, Sender, What},
     units::{Flow, Minute, Traffic},
 };
@@ -595,41 +596,83 @@ fn sum(batch: &Batch) -> Flow {
 enum Step {
     /// A connection moves bytes.
     Move(u64, u64),
-    /// It ends, and the kernel's word of it is heard or lost.
-    End(u64, bool),
-    /// The kernel's word of an end that seemed lost is heard after all.
+    /// It ends, and the kernel has a word of it.
+    End(u64, Word),
+    /// The kernel's word of an end that seemed lost comes after all.
     LateWord(u64),
+    /// The daemon reads some of the words that wait in the kernel's queue.
+    Hear(usize),
     /// Time passes and a dump is taken.
     Dump(i64),
     /// A login line comes, for one connection, in one of three names.
     Login(u64, u8),
-    /// A batch is taken, and committed or not.
-    Commit(bool),
+    /// A batch is handed to the ledger.
+    Take,
+    /// The ledger takes the batch, or does not, and the daemon is told of it.
+    Answer(bool),
     /// The daemon dies and comes back with what was committed.
-    Restart,
+    Restart(Death),
+}
+
+/// What becomes of the kernel's word of an end.
+#[derive(Clone, Copy, Debug)]
+enum Word {
+    /// It is read at once.
+    Heard,
+    /// It waits in the kernel's queue.
+    Waits,
+    /// The queue is full: it is lost, or comes very late.
+    Lost,
+}
+
+/// At what instant the daemon dies.
+#[derive(Clone, Copy, Debug)]
+enum Death {
+    /// Anywhere.
+    Idle,
+    /// An end is noted and still in the queue.
+    Noted,
+    /// The ledger has the batch, and the daemon was not told.
+    Unanswered,
+    /// In the start that follows, so that there is another.
+    Twice,
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let word = prop_oneof![Just(Word::Heard), Just(Word::Waits), Just(Word::Lost)];
+    let death = prop_oneof![
+        Just(Death::Idle),
+        Just(Death::Noted),
+        Just(Death::Unanswered),
+        Just(Death::Twice),
+    ];
     prop_oneof![
         4 => (0_u64..6, 1_u64..100_000).prop_map(|(which, bytes)| Step::Move(which, bytes)),
-        2 => (0_u64..6, any::<bool>()).prop_map(|(which, heard)| Step::End(which, heard)),
+        3 => (0_u64..6, word).prop_map(|(which, word)| Step::End(which, word)),
         1 => (0_u64..6).prop_map(Step::LateWord),
+        2 => (0_usize..3).prop_map(Step::Hear),
         4 => (-30_i64..90).prop_map(Step::Dump),
         3 => (0_u64..6, 0_u8..3).prop_map(|(which, name)| Step::Login(which, name)),
-        4 => any::<bool>().prop_map(Step::Commit),
-        1 => Just(Step::Restart),
+        4 => Just(Step::Take),
+        4 => any::<bool>().prop_map(Step::Answer),
+        2 => death.prop_map(Step::Restart),
     ]
 }
 
-/// A ledger, as far as the table needs one, and the world it measures.
+/// A ledger, as far as the table needs one, the kernel's queue and the notes
+/// that outlive a daemon, and the world that is measured.
 #[derive(Default)]
 struct World {
     saved: HashMap<SocketCookie, SessionRecord>,
     entries: HashMap<SocketCookie, Traffic>,
     moved: HashMap<u64, u64>,
-    /// Those that ended, and whether the kernel's word of it was heard.
-    over: HashMap<u64, bool>,
-    unheard_for_good: HashSet<u64>,
+    over: HashSet<u64>,
+    /// Those whose end the queue could not take.
+    lost: HashSet<u64>,
+    queue: VecDeque<u64>,
+    notes: Vec<Note>,
+    /// The batch the ledger was handed, and how many notes there were then.
+    in_flight: Option<(Batch, usize)>,
     clock: i64,
     monotonic: u64,
 }
@@ -651,15 +694,67 @@ impl World {
         )
     }
 
+    /// A socket at its end. What the kernel kept of it is known only at first.
+    fn ended(&self, which: u64) -> Socket {
+        let is_noted = |note: &Note| note.socket.cookie == SocketCookie(which);
+        let mut socket = self.socket(which);
+        socket.sample.state = 7;
+        socket.sample.bytes_acked = socket.sample.bytes_sent.map(|sent| sent + 1);
+        if !self.notes.iter().any(is_noted) {
+            socket.sample.remains = Remains::HasFin;
+        }
+        socket
+    }
+
     fn live(&self) -> Vec<Socket> {
-        let seen = self
-            .moved
-            .keys()
-            .filter(|which| !self.over.contains_key(which));
+        let seen = self.moved.keys().filter(|which| !self.over.contains(which));
         seen.map(|which| self.socket(*which)).collect()
     }
 
+    /// The first word of the queue is noted; it is in the queue still.
+    fn note_first(&mut self) -> Option<Socket> {
+        let socket = self.ended(*self.queue.front()?);
+        self.notes.push(Note {
+            boot: boot(),
+            heard: self.now().wall,
+            socket: socket.clone(),
+        });
+        Some(socket)
+    }
+
+    fn hear(&mut self, table: &mut Table, at_most: usize) {
+        for _ in 0..at_most {
+            let Some(socket) = self.note_first() else {
+                return;
+            };
+            self.queue.pop_front();
+            table.ended(&socket, self.now());
+        }
+    }
+
+    fn take(&mut self, table: &mut Table) {
+        if self.in_flight.is_none()
+            && let Some(batch) = table.take_batch()
+        {
+            self.in_flight = Some((batch, self.notes.len()));
+        }
+    }
+
+    fn answer(&mut self, table: &mut Table, well: bool) {
+        match (self.in_flight.take(), well) {
+            (Some((batch, noted)), true) => {
+                self.commit(&batch);
+                table.committed();
+                self.notes.drain(..noted);
+            }
+            (Some(_), false) => table.failed(),
+            (None, _) => {}
+        }
+    }
+
     fn commit(&mut self, batch: &Batch) {
+        let ids: HashSet<_> = batch.sessions.iter().map(|record| &record.id).collect();
+        assert_eq!(ids.len(), batch.sessions.len(), "no session twice");
         for record in &batch.sessions {
             if let Some(earlier) = self.saved.get(&record.id.cookie)
                 && let Some(login) = &earlier.login
@@ -679,27 +774,47 @@ impl World {
         }
     }
 
-    fn restart(&mut self, table: &mut Table) {
-        let cutoff = self.now().wall - SignedDuration::from_mins(5);
-        let kept = self.saved.values().filter(|record| {
-            record.closed.as_ref().is_none_or(|closing| {
-                closing.reason == UNSEEN || (closing.at >= cutoff && record.login.is_none())
-            })
-        });
-        let kept = kept.cloned().collect();
-        *table = Table::resume(boot(), BOOTED, kept, None, self.now()).0;
-        // A word that was heard but not written died with the daemon, and the
-        // kernel does not say it again.
-        let words = self.over.iter().filter(|(_, heard)| **heard);
-        let unwritten = words.filter(|(which, _)| !self.is_whole(**which));
-        let unwritten: Vec<u64> = unwritten.map(|(which, _)| *which).collect();
-        for which in unwritten {
-            self.over.insert(which, false);
-            self.unheard_for_good.insert(which);
+    fn die(&mut self, death: Death) {
+        let in_flight = self.in_flight.take();
+        match death {
+            Death::Unanswered => {
+                if let Some((batch, _)) = in_flight {
+                    self.commit(&batch);
+                }
+            }
+            Death::Noted => drop(self.note_first()),
+            Death::Idle | Death::Twice => {}
         }
     }
 
-    /// Whether all that a connection moved is in the ledger.
+    /// A start: the queue is read into the notes, the ledger is asked for the
+    /// sessions they speak of, and they are told of after the first dump.
+    fn start(&mut self) -> Table {
+        while self.note_first().is_some() {
+            self.queue.pop_front();
+        }
+        let cutoff = self.now().wall - SignedDuration::from_mins(5);
+        let is_noted = |record: &SessionRecord| {
+            let mut noted = self.notes.iter().map(|note| note.socket.cookie);
+            noted.any(|cookie| cookie == record.id.cookie)
+        };
+        let kept = self.saved.values().filter(|record| {
+            is_noted(record)
+                || record.closed.as_ref().is_none_or(|closing| {
+                    closing.reason == UNSEEN || (closing.at >= cutoff && record.login.is_none())
+                })
+        });
+        let kept = kept.cloned().collect();
+        let (mut table, outlived) = Table::resume(boot(), BOOTED, kept, None, self.now());
+        assert!(outlived.is_empty());
+        table.dump(&self.live(), self.now());
+        for note in &self.notes {
+            table.ended_meanwhile(&note.socket, note.heard, self.now());
+        }
+        table
+    }
+
+    /// Whether all that a connection moved is in the ledger, and no more.
     fn is_whole(&self, which: u64) -> bool {
         let record = self.saved.get(&SocketCookie(which));
         let written = record.and_then(|record| record.total.payload);
@@ -708,24 +823,23 @@ impl World {
 
     fn act(&mut self, table: &mut Table, step: &Step) {
         match step {
-            Step::Move(which, bytes) if !self.over.contains_key(which) => {
+            Step::Move(which, bytes) if !self.over.contains(which) => {
                 *self.moved.entry(*which).or_default() += bytes;
             }
-            Step::End(which, heard)
-                if self.moved.contains_key(which) && !self.over.contains_key(which) =>
+            Step::End(which, word)
+                if self.moved.contains_key(which) && self.over.insert(*which) =>
             {
-                self.over.insert(*which, *heard);
-                if *heard {
-                    table.ended(&self.socket(*which), self.now());
+                match word {
+                    Word::Lost => drop(self.lost.insert(*which)),
+                    Word::Waits => self.queue.push_back(*which),
+                    Word::Heard => {
+                        self.queue.push_back(*which);
+                        self.hear(table, usize::MAX);
+                    }
                 }
             }
-            Step::LateWord(which)
-                if self.over.get(which) == Some(&false)
-                    && !self.unheard_for_good.contains(which) =>
-            {
-                self.over.insert(*which, true);
-                table.ended(&self.socket(*which), self.now());
-            }
+            Step::LateWord(which) if self.lost.remove(which) => self.queue.push_back(*which),
+            Step::Hear(at_most) => self.hear(table, *at_most),
             Step::Dump(seconds) => {
                 self.clock += seconds;
                 self.monotonic += seconds.unsigned_abs();
@@ -740,41 +854,43 @@ impl World {
                     self.now(),
                 );
             }
-            Step::Commit(well) => match (table.take_batch(), well) {
-                (Some(batch), true) => {
-                    self.commit(&batch);
-                    table.committed();
+            Step::Take => self.take(table),
+            Step::Answer(well) => self.answer(table, *well),
+            Step::Restart(death) => {
+                self.die(*death);
+                if matches!(death, Death::Twice) {
+                    drop(self.start());
                 }
-                (_, _) => table.failed(),
-            },
-            Step::Restart => self.restart(table),
+                *table = self.start();
+            }
             Step::Move(..) | Step::End(..) | Step::LateWord(_) => {}
         }
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(1024))]
 
-    /// Any interleaving of bytes, ends, dumps, logins, failed commits, clock
-    /// steps and restarts: what the ledger holds is the sum of its entries, a
-    /// name never changes, and all that a live connection moved is there once
-    /// it was read and committed.
+    /// Any interleaving of bytes, ends, dumps, logins, commits that fail or are
+    /// answered late, clock steps and deaths at any instant: what the ledger
+    /// holds is the sum of its entries, a name never changes, and all that a
+    /// connection moved is there, and there once, when it was read and committed.
     #[test]
-    fn no_order_of_events_loses_or_doubles_a_byte(steps in proptest::collection::vec(step(), 1..60)) {
+    fn no_order_of_events_loses_or_doubles_a_byte(steps in proptest::collection::vec(step(), 1..80)) {
         let mut world = World::default();
         let mut table = table();
-        for step in &steps {
+        let end = [
+            Step::Hear(usize::MAX),
+            Step::Dump(1),
+            Step::Answer(true),
+            Step::Take,
+            Step::Answer(true),
+        ];
+        for step in steps.iter().chain(&end) {
             world.act(&mut table, step);
         }
-        world.act(&mut table, &Step::Dump(1));
-        world.act(&mut table, &Step::Commit(false));
-        world.act(&mut table, &Step::Commit(true));
-        for socket in world.live() {
-            prop_assert!(world.is_whole(socket.cookie.0), "alive");
-        }
-        for (which, heard) in &world.over {
-            prop_assert!(!heard || world.is_whole(*which), "its end was heard");
+        for which in world.moved.keys() {
+            prop_assert!(world.lost.contains(which) || world.is_whole(*which), "{which}");
         }
     }
 }
