@@ -180,3 +180,80 @@ impl NoteBook {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    fn foreign() -> OwnedFd {
+        UdpSocket::bind(("127.0.0.1", 0)).unwrap().into()
+    }
+
+    fn copy(descriptor: &OwnedFd) -> OwnedFd {
+        descriptor.try_clone().unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_kept_is_found_by_its_name() {
+        let queue = Endings::open().unwrap();
+        let missed = queue.missed();
+        let mut notes = NoteBook::new(Notes::begin().unwrap(), BootId("b".into()));
+        notes.note(&socket(), Timestamp::UNIX_EPOCH);
+        let mut kept = Kept::sorted(vec![
+            ("socket".into(), foreign()),
+            (NOTES.into(), copy(notes.notes.descriptor().unwrap())),
+            (QUEUE.into(), copy(queue.descriptor())),
+        ]);
+        let inode = |descriptor: &OwnedFd| rustix::fs::fstat(descriptor).unwrap().st_ino;
+        let same = kept.queue().unwrap();
+        assert_eq!(inode(same.descriptor()), inode(queue.descriptor()));
+        assert_eq!(same.missed(), missed);
+        assert_eq!(kept.notes().1.notes.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_what_it_should_be_is_replaced() {
+        let mut kept = Kept::sorted(vec![(NOTES.into(), foreign()), (QUEUE.into(), foreign())]);
+        assert!(kept.queue().unwrap().missed().is_some());
+        let (mut notes, noted) = kept.notes();
+        assert_eq!(noted, Noted::default());
+        let note = Note {
+            boot: BootId("b".into()),
+            heard: Timestamp::UNIX_EPOCH,
+            socket: socket(),
+        };
+        notes.append(&note).unwrap();
+    }
+
+    #[test]
+    fn notes_go_only_with_the_commit_that_holds_them() {
+        let mut notes = NoteBook::new(Notes::begin().unwrap(), BootId("b".into()));
+        let left = |notes: &NoteBook| {
+            let file = copy(notes.notes.descriptor().unwrap());
+            Notes::resume(file).unwrap().1.notes.len()
+        };
+        notes.note(&socket(), Timestamp::UNIX_EPOCH);
+        notes.batch_taken();
+        notes.note(&socket(), Timestamp::UNIX_EPOCH);
+        // That batch failed, and another was taken.
+        assert_eq!(left(&notes), 2);
+        notes.batch_taken();
+        notes.note(&socket(), Timestamp::UNIX_EPOCH);
+        notes.committed();
+        assert_eq!(left(&notes), 1);
+        notes.committed();
+        assert_eq!(left(&notes), 1, "nothing was taken since");
+    }
+
+    fn socket() -> Socket {
+        Socket {
+            cookie: sshmeter_core::identity::SocketCookie(1),
+            local: sshmeter_core::identity::Endpoint::default(),
+            peer: sshmeter_core::identity::Endpoint::default(),
+            inode: None,
+            sample: sshmeter_core::meter::TcpSample::default(),
+        }
+    }
+}

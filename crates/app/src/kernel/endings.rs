@@ -282,3 +282,139 @@ impl Row {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::{TcpListener, TcpStream},
+        panic::{AssertUnwindSafe, catch_unwind},
+        time::Duration,
+    };
+
+    use rustix::net::{AddressFamily, SocketType};
+
+    use super::*;
+    use crate::kernel::sockdiag::question_socket;
+
+    /// A queue and a listener of our own that it hears of.
+    fn stage() -> (Endings, TcpListener) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let endings = Endings::open().unwrap();
+        endings.watch(&[port_of(&listener)]).unwrap();
+        (endings, listener)
+    }
+
+    fn port_of(listener: &TcpListener) -> u16 {
+        listener.local_addr().unwrap().port()
+    }
+
+    /// Connections that end; gives their clients' ports.
+    fn end(listener: &TcpListener, how_many: usize) -> Vec<u16> {
+        let address = listener.local_addr().unwrap();
+        let one = |_| {
+            let client = TcpStream::connect(address).unwrap();
+            let served = listener.accept().unwrap().0;
+            let port = client.local_addr().unwrap().port();
+            drop(client);
+            drop(served);
+            port
+        };
+        (0..how_many).map(one).collect()
+    }
+
+    fn take(endings: &Endings, note: &mut dyn FnMut(&Socket)) -> Heard {
+        endings.take(&question_socket().unwrap(), &mut vec![0; 65536], note)
+    }
+
+    /// Takes until as many are accounted for: the kernel tells in its own time.
+    async fn take_all(endings: &Endings, how_many: u64) -> (Vec<u16>, Heard) {
+        let (mut noted, mut all) = (Vec::new(), Heard::default());
+        let everything = async {
+            while all.sockets.len() as u64 + endings.missed().unwrap() < how_many {
+                endings.ready().await.unwrap();
+                let heard = take(endings, &mut |socket| noted.push(socket.peer.port()));
+                all.sockets.extend(heard.sockets);
+                all.overruns += heard.overruns;
+                all.strange += heard.strange;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), everything)
+            .await
+            .expect("all ends");
+        (noted, all)
+    }
+
+    #[tokio::test]
+    async fn every_end_is_noted_before_it_leaves_the_queue() {
+        let (endings, listener) = stage();
+        let clients = end(&listener, 20);
+        let (noted, heard) = take_all(&endings, 20).await;
+        assert_eq!(noted, clients);
+        let taken = heard.sockets.iter().map(|socket| socket.peer.port());
+        assert_eq!(taken.collect::<Vec<_>>(), clients);
+        assert_eq!((heard.overruns, heard.strange), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn who_dies_while_noting_leaves_the_end_to_the_next_one() {
+        let (endings, listener) = stage();
+        let clients = end(&listener, 3);
+        endings.ready().await.unwrap();
+        let kept = endings.descriptor().try_clone().unwrap();
+        let size = sockopt::socket_recv_buffer_size(&kept).unwrap();
+        let death = catch_unwind(AssertUnwindSafe(|| {
+            take(&endings, &mut |_| panic!("killed"))
+        }));
+        assert!(death.is_err());
+        drop(endings);
+
+        let next = Endings::resume(kept).unwrap();
+        assert_eq!(take_all(&next, 3).await.0, clients);
+        let resumed = sockopt::socket_recv_buffer_size(next.descriptor()).unwrap();
+        assert_eq!(resumed, size, "the queue is as long as before");
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_is_too_short_tells_how_many_it_missed() {
+        let (endings, listener) = stage();
+        sockopt::set_socket_recv_buffer_size(endings.descriptor(), 1).unwrap();
+        end(&listener, 200);
+        let (noted, heard) = take_all(&endings, 200).await;
+        let missed = endings.missed().unwrap();
+        assert!(heard.overruns > 0 && missed > 0, "{heard:?}");
+        assert_eq!(noted.len() as u64 + missed, 200);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_queue_of_ends_is_refused() {
+        let refused = |descriptor: OwnedFd| Endings::resume(descriptor).is_err();
+        assert!(refused(tempfile::tempfile().unwrap().into()));
+        let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(refused(one.into()));
+        assert!(
+            refused(question_socket().unwrap()),
+            "it asks and hears nothing"
+        );
+        let routes = rustix::net::socket(AddressFamily::NETLINK, SocketType::RAW, None).unwrap();
+        rustix::net::bind(&routes, &SocketAddrNetlink::new(0, DESTROY_GROUPS)).unwrap();
+        assert!(refused(routes), "it hears of other things");
+    }
+
+    #[test]
+    fn a_message_that_is_cut_short_is_counted() {
+        let mut heard = Heard::default();
+        let mut header = 100_u32.to_ne_bytes().to_vec();
+        header.extend([0; 40]);
+        heard.understand(&header);
+        assert_eq!((heard.sockets.len(), heard.strange), (0, 1));
+    }
+
+    #[test]
+    fn the_kernel_s_table_is_read_by_its_columns() {
+        let table = "sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode\n\
+            00000000b2 4   -4177 00000005 4352 0 0 2 31 77\n";
+        let row = Row::find(table, 77).unwrap();
+        assert_eq!((row.protocol, row.groups, row.drops), (4, 5, 31));
+        assert_eq!(Row::find(table, 7), None);
+    }
+}

@@ -162,3 +162,99 @@ fn write_all(file: &OwnedFd, mut bytes: &[u8], mut place: u64) -> Result<(), Err
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, io::Write as _};
+
+    use jiff::Timestamp;
+    use sshmeter_core::{
+        identity::{BootId, Endpoint, SocketCookie},
+        meter::{Socket, TcpSample},
+    };
+
+    use super::*;
+
+    fn note(cookie: u64) -> Note {
+        Note {
+            boot: BootId("this-boot".into()),
+            heard: Timestamp::UNIX_EPOCH,
+            socket: Socket {
+                cookie: SocketCookie(cookie),
+                local: Endpoint::default(),
+                peer: Endpoint::default(),
+                inode: None,
+                sample: TcpSample::default(),
+            },
+        }
+    }
+
+    /// The cookies of the notes that a daemon would find now.
+    fn found(notes: &Notes) -> Vec<u64> {
+        let copy = notes.descriptor().unwrap().try_clone().unwrap();
+        let (_, noted) = Notes::resume(copy).unwrap();
+        assert_eq!(noted.unreadable, 0);
+        noted.notes.iter().map(|it| it.socket.cookie.0).collect()
+    }
+
+    #[test]
+    fn notes_are_there_until_they_are_cleared_and_newer_ones_stay() {
+        let mut notes = Notes::begin().unwrap();
+        // Several pages, so that clearing makes a real hole.
+        for cookie in 0..200 {
+            notes.append(&note(cookie)).unwrap();
+        }
+        let taken = notes.end();
+        notes.append(&note(200)).unwrap();
+        notes.clear(taken).unwrap();
+        assert_eq!(found(&notes), [200]);
+        notes.append(&note(201)).unwrap();
+        assert_eq!(found(&notes), [200, 201]);
+        notes.clear(notes.end()).unwrap();
+        assert!(found(&notes).is_empty());
+        assert_eq!(notes.end(), 0, "an empty file takes no room");
+        notes.append(&note(202)).unwrap();
+        assert_eq!(found(&notes), [202]);
+    }
+
+    #[test]
+    fn a_note_that_was_cut_in_writing_does_not_run_into_the_next() {
+        let whole = note(1).line().unwrap();
+        for cut in 0..whole.len() {
+            let mut notes = Notes::begin().unwrap();
+            notes.append(&note(7)).unwrap();
+            let descriptor = notes.descriptor().unwrap().try_clone().unwrap();
+            write_all(&descriptor, &whole[..cut], notes.end()).unwrap();
+            let (mut notes, noted) = Notes::resume(descriptor).unwrap();
+            assert_eq!((noted.notes.len(), noted.unreadable), (1, 0));
+            notes.append(&note(8)).unwrap();
+            assert_eq!(found(&notes), [7, 8]);
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_of_notes_is_refused_and_left_alone() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"dear diary").unwrap();
+        let copy = file.try_clone().unwrap();
+        assert!(Notes::resume(copy.into()).is_err());
+        assert_eq!(file.metadata().unwrap().len(), 10);
+        let other = rustix::fs::memfd_create("other", MemfdFlags::CLOEXEC).unwrap();
+        assert!(Notes::resume(other).is_err());
+        let socket = std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        assert!(Notes::resume(socket.into()).is_err());
+    }
+
+    #[test]
+    fn a_note_that_does_not_fit_leaves_nothing() {
+        let mut notes = Notes::begin().unwrap();
+        notes.append(&note(1)).unwrap();
+        let descriptor = notes.descriptor().unwrap().try_clone().unwrap();
+        // A read-only copy of the same file takes no note.
+        let path = super::super::descriptor_path(&descriptor);
+        notes.file = Some(File::open(path).unwrap().into());
+        assert!(notes.append(&note(2)).is_err());
+        notes.file = Some(descriptor);
+        assert_eq!(found(&notes), [1]);
+    }
+}

@@ -270,7 +270,7 @@ pub(super) fn netlink_socket(flags: SocketFlags) -> Result<OwnedFd> {
     .context("no netlink socket for socket figures (NETLINK_SOCK_DIAG) can be opened")
 }
 
-fn question_socket() -> Result<OwnedFd> {
+pub(super) fn question_socket() -> Result<OwnedFd> {
     let questions = netlink_socket(SocketFlags::empty())?;
     // A kernel that stays silent must not hold the daemon.
     sockopt::set_socket_timeout(&questions, Timeout::Recv, Some(Duration::from_secs(5)))?;
@@ -302,4 +302,75 @@ pub fn tcp_info_length() -> Result<usize> {
         _ => None,
     });
     Ok(answer.context("the kernel does not tell of its sockets")??)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// A message of an answer: `NLMSG_DONE` (3) with an errno.
+    fn done(flags: u16, errno: i32) -> Vec<u8> {
+        let mut message = 20_u32.to_ne_bytes().to_vec();
+        message.extend(3_u16.to_ne_bytes());
+        message.extend(flags.to_ne_bytes());
+        message.extend([0; 8]);
+        message.extend((-errno).to_ne_bytes());
+        message
+    }
+
+    const INTERRUPTED: u16 = 0x10;
+
+    #[test]
+    fn an_interrupted_answer_is_asked_for_again_and_never_taken_for_whole() {
+        let answers = |interrupted: u64| {
+            let mut left = interrupted;
+            move |_: &[u8]| {
+                let flags = if left > 0 { INTERRUPTED } else { 0 };
+                left = left.saturating_sub(1);
+                let mut dump = Dump {
+                    is_complete: true,
+                    ..Dump::default()
+                };
+                assert!(dump.understand(&done(flags, 0))?);
+                Ok(dump)
+            }
+        };
+        for (interrupted, is_complete, counted) in [(0, true, 0), (2, true, 2), (9, false, 5)] {
+            let dump = dump(&[], DUMP_TRIES, answers(interrupted)).unwrap();
+            assert_eq!(
+                (dump.is_complete, dump.interruptions),
+                (is_complete, counted)
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_that_fails_or_is_cut_short_is_not_whole() {
+        let mut dump = Dump::default();
+        assert!(
+            dump.understand(&done(0, Errno::NOMEM.raw_os_error()))
+                .is_err()
+        );
+        let mut dump = Dump {
+            is_complete: true,
+            ..Dump::default()
+        };
+        assert!(!dump.understand(&done(0, 0)[..18]).unwrap());
+        assert!(!dump.is_complete);
+    }
+
+    #[tokio::test]
+    async fn a_live_connection_is_in_the_list() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = TcpStream::connect(address).unwrap();
+        let mut meter = SocketMeter::open(Endings::open().unwrap()).unwrap();
+        meter.watch(&[address.port()]).unwrap();
+        let dump = meter.connections().unwrap();
+        let peers: Vec<u16> = dump.sockets.iter().map(|it| it.peer.port()).collect();
+        assert_eq!(peers, [client.local_addr().unwrap().port()]);
+        assert!(dump.is_complete);
+    }
 }

@@ -444,6 +444,124 @@ fn a_restart_goes_on_at_the_last_committed_reading() {
     );
 }
 
+/// A table that was started at second 100 and has taken a dump then.
+fn restarted(saved: Vec<SessionRecord>) -> Table {
+    let mut table = Table::resume(boot(), BOOTED, saved, None, at(100)).0;
+    table.dump(&[], at(100));
+    table
+}
+
+fn ended_meanwhile(table: &mut Table, sockets: &[Socket]) {
+    for socket in sockets {
+        table.ended_meanwhile(socket, at(100).wall, at(100));
+    }
+}
+
+#[test]
+fn an_end_that_is_in_the_ledger_adds_nothing_when_it_is_heard_again() {
+    let mut before = table();
+    before.ended(&socket(1, 4000, 100), at(10));
+    let saved = commit(&mut before);
+    let mut after = restarted(saved);
+    ended_meanwhile(&mut after, &[socket(1, 4000, 90), socket(1, 4000, 100)]);
+    assert!(after.take_batch().is_none());
+}
+
+#[test]
+fn a_late_end_is_dated_by_the_log_and_else_by_when_it_was_heard() {
+    let mut before = table();
+    before.dump(&[socket(1, 4000, 100), socket(2, 4001, 100)], at(10));
+    before.hear(&accepted("alice", 4000, 10), Witness::Silent, at(11));
+    let saved = commit(&mut before);
+    let mut after = restarted(saved);
+    ended_meanwhile(&mut after, &[socket(1, 4000, 150), socket(2, 4001, 160)]);
+    let line = disconnected(4000, "disconnected by user", 50);
+    after.hear(&line, Witness::Silent, at(101));
+    let ends = commit(&mut after).into_iter().map(|it| it.closed.unwrap());
+    let ends: Vec<_> = ends.map(|end| (end.at, end.reason)).collect();
+    let expected = [
+        (at(50).wall, "disconnected by user".to_owned()),
+        (at(100).wall, "closed".to_owned()),
+    ];
+    assert_eq!(ends, expected);
+}
+
+/// All that the log says of one address while no daemon runs, in every way that
+/// a log may leave out ends: whom the connections are named after, in order.
+fn named_after(lines: &[Event]) -> Vec<Option<String>> {
+    let mut after = restarted(Vec::new());
+    // Cookies tell no order.
+    let sockets = [9, 3, 7].map(|cookie| socket(cookie, 4000, cookie));
+    ended_meanwhile(&mut after, &sockets);
+    for line in lines {
+        after.hear(line, Witness::Silent, at(101));
+    }
+    after.dump(&[], at(102));
+    assert_eq!(after.take_refusals(), []);
+    let records = commit(&mut after);
+    let name = |record: &SessionRecord| Some(record.login.as_ref()?.user.as_str().to_owned());
+    let of = |cookie| records.iter().find(|it| it.id.cookie == cookie);
+    let named = sockets.map(|socket| of(socket.cookie).and_then(name));
+    named.into()
+}
+
+#[test]
+fn one_address_used_by_many_while_no_daemon_ran_is_each_one_s_in_turn() {
+    // Long before the start, just before it, and all in one second.
+    for (begin, step) in [(10, 20), (94, 2), (99, 0)] {
+        let login = |user, turn: i64| accepted(user, 4000, begin + turn * step);
+        let end = |turn: i64| disconnected(4000, "gone", begin + turn * step);
+        let some = |user: &str| Some(user.to_owned());
+        let each = [some("alice"), some("bob"), some("carol")];
+        let (alice, bob, carol) = (login("alice", 0), login("bob", 1), login("carol", 2));
+        let without_ends = [alice.clone(), bob.clone(), carol.clone()];
+        assert_eq!(named_after(&without_ends), each, "{begin} {step}");
+        let with_ends = [
+            alice.clone(),
+            end(0),
+            end(0),
+            bob.clone(),
+            end(1),
+            carol,
+            end(2),
+        ];
+        assert_eq!(named_after(&with_ends), each, "{begin} {step}");
+        let nobody_first = [end(0), login("alice", 1), login("bob", 2), end(2)];
+        let named = [None, some("alice"), some("bob")];
+        assert_eq!(named_after(&nobody_first), named, "{begin} {step}");
+        let nobody_between = [alice, end(0), end(1), login("bob", 2)];
+        if step > 2 {
+            let named = [some("alice"), None, some("bob")];
+            assert_eq!(named_after(&nobody_between), named, "{begin} {step}");
+        }
+    }
+}
+
+#[test]
+fn a_login_heard_again_after_a_restart_names_nobody_else() {
+    let mut before = table();
+    before.dump(&[socket(1, 4000, 100)], at(10));
+    before.hear(&accepted("alice", 4000, 10), Witness::Silent, at(11));
+    let mut after = restarted(commit(&mut before));
+    ended_meanwhile(&mut after, &[socket(1, 4000, 150), socket(2, 4000, 40)]);
+    after.hear(&accepted("alice", 4000, 10), Witness::Silent, at(101));
+    after.dump(&[], at(102));
+    assert_eq!(names(&mut after), [Some("alice".into()), None]);
+}
+
+#[test]
+fn a_list_that_may_lack_connections_ends_none() {
+    let mut table = table();
+    table.dump(&[socket(1, 4000, 100), socket(2, 4001, 100)], at(10));
+    for second in [20, 30, 40] {
+        table.partial_dump(&[socket(2, 4001, 150)], at(second));
+    }
+    let records = commit(&mut table);
+    assert!(records.iter().all(|record| record.closed.is_none()));
+    let moved = records.iter().map(|it| it.total.payload.unwrap().inbound);
+    assert_eq!(moved.collect::<Vec<_>>(), [100, 150]);
+}
+
 #[test]
 fn a_reboot_ends_the_sessions_of_the_boot_before() {
     let mut before = table();
@@ -771,6 +889,9 @@ impl World {
             let entered = self.entries.get(cookie).copied().unwrap_or_default();
             assert_eq!(entered, record.total, "sum of entries = total");
             assert_eq!(record.reading.0, record.total, "total = last reading");
+            let (wire, payload) = (record.total.wire.unwrap(), record.total.payload.unwrap());
+            let headers = wire.total() - payload.total();
+            assert!(headers < 300, "{headers} bytes of headers");
         }
     }
 
