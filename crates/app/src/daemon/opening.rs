@@ -274,3 +274,74 @@ fn needs_rights(error: anyhow::Error) -> Failure {
     Failure::failed(error.context("the kernel's socket counters cannot be read"))
         .hint("`sshmeter doctor` says what this machine offers and which rights are missing")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sshmeter_core::{
+        identity::Endpoint,
+        meter::{Socket, TcpSample},
+    };
+
+    use super::*;
+
+    fn socket(cookie: u64, bytes: u64) -> Socket {
+        Socket {
+            cookie: SocketCookie(cookie),
+            local: Endpoint::new([192, 0, 2, 1].into(), 22),
+            peer: Endpoint::new([192, 0, 2, 7].into(), 4000),
+            inode: None,
+            sample: TcpSample {
+                state: 1,
+                bytes_received: Some(bytes),
+                bytes_sent: Some(bytes),
+                bytes_retransmitted: Some(0),
+                ..TcpSample::default()
+            },
+        }
+    }
+
+    #[test]
+    fn what_ended_in_an_earlier_boot_gets_its_last_figures_before_the_reboot_ends_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = Writer::open(&folder.path().join("ledger.db"), Some("UTC")).unwrap();
+        let boot = BootId("earlier".into());
+        let now = Moment {
+            wall: "2026-11-22T22:00:00Z".parse().unwrap(),
+            monotonic: Duration::ZERO,
+        };
+        let (mut table, _) = Table::resume(boot.clone(), now.wall, Vec::new(), None, now);
+        table.dump(&[socket(1, 100), socket(2, 200)], now);
+        writer.commit(&table.take_batch().unwrap()).unwrap();
+
+        let noted = |cookie, bytes| Note {
+            boot: boot.clone(),
+            heard: now.wall,
+            socket: socket(cookie, bytes),
+        };
+        let notes = vec![noted(1, 130), noted(3, 7), noted(1, 130)];
+        for _ in 0..2 {
+            finish_earlier_boots(&mut writer, notes.clone(), now.wall, now).unwrap();
+        }
+        let cookies = [1, 2, 3].map(SocketCookie);
+        let saved = writer.saved(&boot, now.wall, &cookies).unwrap();
+        let told = saved.sessions.iter().map(|session| {
+            let reason = session
+                .closed
+                .as_ref()
+                .map(|closing| closing.reason.as_str());
+            (
+                session.id.cookie.0,
+                session.total.payload.unwrap().inbound,
+                reason,
+            )
+        });
+        let expected = [
+            (1, 130, Some("closed")),
+            (2, 200, None),
+            (3, 7, Some("closed")),
+        ];
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+    }
+}
