@@ -126,6 +126,7 @@ impl MachineBuilder {
         if self.sshd {
             machine.start_sshd();
         }
+        wire::wait_until_up(machine.client.keeper());
         machine
     }
 
