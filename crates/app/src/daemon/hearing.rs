@@ -62,7 +62,7 @@ impl Daemon {
     /// What the kernel says of a login line's writer. journald has asked it
     /// already; there it is only asked whose connection a line without an
     /// address speaks of.
-    fn witness(&self, event: &Event, now: Moment) -> Witness {
+    pub(super) fn witness(&self, event: &Event, now: Moment) -> Witness {
         let needs_no_witness = match &event.what {
             What::Accepted { peer, .. } => peer.is_some() && event.sender != Sender::Claimed,
             What::Opened { .. } => false,

@@ -7,12 +7,12 @@
 //! the queue that were kept. Nothing of it is let go before it is committed, so
 //! the start may be cut short at any instant and begun again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 use sshmeter_core::{
-    identity::{BootId, SocketCookie},
+    identity::{BootId, Endpoint, SocketCookie},
     ledger::{Checkpoint, SessionRecord},
     note::Note,
     session::{Moment, Owner, Table},
@@ -21,7 +21,7 @@ use sshmeter_core::{
 use tracing::{debug, warn};
 
 use super::{
-    Daemon, Signals,
+    Daemon, LOOK_DELAY, Signals,
     clock::{Clock, Schedule},
     gaps::Gaps,
     hearing::understand,
@@ -190,11 +190,50 @@ impl Daemon {
         );
         self.refusals.tell(self.table.take_refusals());
         let heard_to = checkpoint.filter(|place| self.source.has_place(place));
-        if let (None, Ok(place)) = (&heard_to, &read) {
-            self.table.read_to(place.clone());
+        if heard_to.is_none() {
+            self.hear_the_past();
+            if let Ok(place) = &read {
+                self.table.read_to(place.clone());
+            }
         }
         self.follow(heard_to.or(read.ok()));
         Ok(())
+    }
+
+    /// Hears what the log said lately of connections that have no name yet.
+    ///
+    /// That is needed where the ledger knows no place in the log: a daemon
+    /// before may have been killed before its first commit, and then nobody has
+    /// heard, or will hear, the lines that name what ended since.
+    fn hear_the_past(&mut self) {
+        self.take_endings();
+        let clients: HashSet<Endpoint> = self.table.nameless_clients().collect();
+        if clients.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        let mut events = Vec::new();
+        let since = now.wall - NAMELESS_KEPT;
+        let read = source::past(&self.source, since, &mut |line| {
+            if let Parsed::Event(event) = understand(&line, now)
+                && event
+                    .what
+                    .peer()
+                    .is_some_and(|peer| clients.contains(&peer))
+            {
+                events.push(event);
+            }
+        });
+        if let Err(error) = read {
+            warn!("the log's past cannot be read: {error:#}");
+        }
+        for event in events {
+            let witness = self.witness(&event, now);
+            self.table.hear(&event, witness, now);
+        }
+        if self.table.awaits_a_dump() {
+            self.schedule.sample_within(LOOK_DELAY);
+        }
     }
 }
 

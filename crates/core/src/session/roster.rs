@@ -68,6 +68,11 @@ impl Roster {
         }
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Connection> {
+        self.connections.values()
+    }
+
     /// Those that live.
     pub(super) fn live(&self) -> impl Iterator<Item = (SocketCookie, &Connection)> {
         self.connections

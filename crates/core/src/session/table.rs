@@ -227,6 +227,14 @@ impl Table {
             .map(|(_, connection)| (connection.peer, connection.inode))
     }
 
+    /// Clients of connections without a name, of those that ended too.
+    pub fn nameless_clients(&self) -> impl Iterator<Item = Endpoint> {
+        self.roster
+            .all()
+            .filter(|connection| connection.login.is_none())
+            .map(|connection| connection.peer)
+    }
+
     /// Whether a login waits for its connection to be seen.
     #[must_use]
     pub fn awaits_a_dump(&self) -> bool {

@@ -76,3 +76,15 @@ pub enum What {
         reason: String,
     },
 }
+
+impl What {
+    /// The client's end, where the line names it.
+    #[must_use]
+    pub fn peer(&self) -> Option<Endpoint> {
+        match self {
+            Self::Connected { peer, .. } => Some(*peer),
+            Self::Accepted { peer, .. } | Self::Disconnected { peer, .. } => *peer,
+            Self::Opened { .. } | Self::Closed { .. } => None,
+        }
+    }
+}
