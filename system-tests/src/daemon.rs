@@ -15,7 +15,7 @@ use crate::{
     judge::NOBODY,
     keeper::Keeper,
     manager::{ServiceManager, service_words},
-    process::Process,
+    process::{Process, children_of, kill},
     wait_for,
 };
 
@@ -106,14 +106,20 @@ pub struct Report {
 }
 
 impl Daemon {
-    /// Starts `sshmeter FLAGS run` as a service of this manager.
-    pub(crate) fn launch(manager: &ServiceManager, server: &Keeper, flags: &[&str]) -> Self {
+    /// Starts `BEFORE sshmeter FLAGS run` as a service of this manager.
+    pub(crate) fn launch(
+        manager: &ServiceManager,
+        before: &[&str],
+        server: &Keeper,
+        flags: &[&str],
+    ) -> Self {
         let words = server.path("/run/sshmeter.words");
         let stderr = File::options().create(true).append(true).open(&words);
         let [program, rest @ ..] = service_words();
         let mut command = server.command(program);
         command
             .args(rest)
+            .args(before)
             .arg("sshmeter")
             .args(flags)
             .arg("run")
@@ -202,6 +208,52 @@ impl Daemon {
         self.answer.clone()
     }
 
+    /// Its process id as the machine's own processes see it.
+    ///
+    /// # Panics
+    /// When the daemon is gone.
+    #[must_use]
+    pub fn id_inside(&self) -> u32 {
+        let ids = self.status("NSpid:").expect("it runs");
+        let innermost = ids.split_whitespace().last();
+        innermost
+            .and_then(|id| id.parse().ok())
+            .expect("a process id")
+    }
+
+    /// Whether somebody traces it, or it is gone already.
+    #[must_use]
+    pub fn is_traced(&self) -> bool {
+        self.status("TracerPid:").is_none_or(|tracer| tracer != "0")
+    }
+
+    /// A line of the kernel's on the process.
+    fn status(&self, name: &str) -> Option<String> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.trim().to_owned())
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Kills the programs that it has started, and not itself.
+    pub fn kill_children(&self) {
+        for child in children_of(self.id()) {
+            kill(child, Signal::KILL);
+        }
+    }
+
+    /// Waits for its end and gives its exit code; `None` for a signal.
+    ///
+    /// # Panics
+    /// When it does not end soon.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        self.process.wait(Duration::from_secs(10))
+    }
+
     /// Seconds of processor time used so far.
     ///
     /// # Panics
@@ -227,13 +279,8 @@ impl Daemon {
     /// When the daemon is gone.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .expect("a resident size");
-        let kibibytes: u64 = line
-            .trim()
+        let size = self.status("VmRSS:").expect("it runs");
+        let kibibytes: u64 = size
             .trim_end_matches(" kB")
             .parse()
             .expect("a number of KiB");

@@ -12,10 +12,12 @@
 
 mod capture;
 mod client;
+pub mod crash;
 mod daemon;
 mod ground;
 mod judge;
 mod keeper;
+mod ledger;
 mod machine;
 mod manager;
 mod packets;
@@ -29,6 +31,7 @@ pub use daemon::{Answer, Daemon, End, Report, Row, Session};
 pub use ground::{MUST_RUN, binary, missing, stands};
 pub use judge::{Judgement, NOBODY, Tolerance, judge, must_agree};
 pub use keeper::Keeper;
+pub use ledger::ledger_faults;
 pub use machine::{Log, Machine, MachineBuilder};
 pub use manager::ServiceManager;
 pub use packets::{Connection, Flow, read_capture};

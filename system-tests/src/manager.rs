@@ -37,7 +37,8 @@ const FIRST_HANDED: i32 = 3;
 const DESCRIPTORS: usize = 256;
 
 /// Hands a program the pid that it is known by in its own pid namespace.
-const AS_ITSELF: &str = r#"LISTEN_PID=$$; export LISTEN_PID; exec "$@""#;
+/// Nor shall one that aborts leave its memory somewhere.
+const AS_ITSELF: &str = r#"ulimit -c 0; LISTEN_PID=$$; export LISTEN_PID; exec "$@""#;
 
 /// A service manager for one service of a machine.
 ///
@@ -96,7 +97,14 @@ impl ServiceManager {
     /// Starts `sshmeter FLAGS run` and waits for nothing.
     #[must_use]
     pub fn launch(&self, server: &Keeper, flags: &[&str]) -> Daemon {
-        Daemon::launch(self, server, flags)
+        self.launch_under(&[], server, flags)
+    }
+
+    /// Starts `BEFORE sshmeter FLAGS run`, where what stands before has to make
+    /// itself sshmeter, as `exec` and `strace -D` do.
+    #[must_use]
+    pub fn launch_under(&self, before: &[&str], server: &Keeper, flags: &[&str]) -> Daemon {
+        Daemon::launch(self, before, server, flags)
     }
 
     /// The names of what is kept, each as often as it is there.
