@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result};
 use crate::build::succeed;
 
 /// A file that the tests need and the package that brings it.
-const NEEDED: [(&str, &str); 18] = [
+const NEEDED: [(&str, &str); 21] = [
     ("sshd", "openssh-server"),
     ("ssh", "openssh-client"),
     ("scp", "openssh-client"),
@@ -26,6 +26,7 @@ const NEEDED: [(&str, &str); 18] = [
     ("journalctl", "systemd"),
     ("/usr/lib/systemd/systemd-journald", "systemd"),
     ("systemd-socket-activate", "systemd"),
+    ("/lib/systemd/system/dbus.service", "dbus"),
     ("ip", "iproute2"),
     ("ss", "iproute2"),
     ("tcpdump", "tcpdump"),
@@ -33,6 +34,8 @@ const NEEDED: [(&str, &str); 18] = [
     ("ethtool", "ethtool"),
     ("ps", "procps"),
     ("unshare", "util-linux"),
+    ("setpriv", "util-linux"),
+    ("strace", "strace"),
     ("logger", "bsdutils"),
     ("/usr/share/zoneinfo/Asia/Kathmandu", "tzdata"),
 ];
