@@ -156,6 +156,19 @@ impl Client {
         }
     }
 
+    /// Connects to a port on the client's side, once it listens, runs a script on
+    /// the connection (3), and gives the number of bytes that came.
+    #[must_use]
+    pub fn fetch(&self, port: u16, script: &str) -> String {
+        self.keeper
+            .shell(&format!(
+                "until exec 3<>/dev/tcp/127.0.0.1/{port}; do sleep 0.1; done 2>/dev/null
+                {{ {script}; }} | wc -c"
+            ))
+            .trim()
+            .to_owned()
+    }
+
     /// Makes a file of random bytes on the client's side and gives its path.
     #[must_use]
     pub fn file(&self, bytes: u64) -> String {

@@ -128,13 +128,9 @@ impl Daemon {
             .stderr(stderr.expect("a file for the daemon's words"));
         manager.equip(&mut command);
         let process = server.spawn(&mut command, "sshmeter run");
-        let answer = Answer {
-            leader: server.leader(),
-            flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
-        };
         Self {
             process,
-            answer,
+            answer: Answer::of(server, flags),
             words,
             manager: manager.clone(),
         }
@@ -174,20 +170,9 @@ impl Daemon {
         self.process.id()
     }
 
-    /// Waits until every visit is in the ledger, ended and named. What is not
-    /// there after a fair time is left to the judge, who says it better.
+    /// See [`Answer::settle`].
     pub fn settle(&self, visits: &[Visit]) {
-        let named = visits.iter().filter(|visit| visit.user.is_some()).count();
-        let begin = Instant::now();
-        while begin.elapsed() < Duration::from_secs(20) {
-            let sessions = self.answer.sessions();
-            let closed = sessions.iter().filter(|one| one.closed.is_some());
-            let known = closed.clone().filter(|one| one.user != NOBODY);
-            if closed.count() >= visits.len() && known.count() >= named {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(200));
-        }
+        self.answer.settle(visits);
     }
 
     /// Stops it as systemd would. It has to end well, and its ledger can be asked on.
@@ -289,6 +274,30 @@ impl Daemon {
 }
 
 impl Answer {
+    /// The answers of a server's sshmeter.
+    pub(crate) fn of(server: &Keeper, flags: &[&str]) -> Self {
+        Self {
+            leader: server.leader(),
+            flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+        }
+    }
+
+    /// Waits until every visit is in the ledger, ended and named. What is not
+    /// there after a fair time is left to the judge, who says it better.
+    pub fn settle(&self, visits: &[Visit]) {
+        let named = visits.iter().filter(|visit| visit.user.is_some()).count();
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(20) {
+            let sessions = self.sessions();
+            let closed = sessions.iter().filter(|one| one.closed.is_some());
+            let known = closed.clone().filter(|one| one.user != NOBODY);
+            if closed.count() >= visits.len() && known.count() >= named {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
     /// Runs a command of sshmeter on the ledger.
     ///
     /// # Panics

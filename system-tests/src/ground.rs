@@ -5,7 +5,7 @@
 
 use std::{
     env,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
 };
@@ -28,6 +28,15 @@ const PROGRAMS: [&str; 12] = [
     "journalctl",
 ];
 
+/// Debian's units and programs that a machine with systemd is made of.
+const NEEDED_TO_BOOT: [&str; 5] = [
+    "/usr/lib/systemd/systemd",
+    "/lib/systemd/system/ssh.service",
+    "/lib/systemd/system/dbus.service",
+    "/usr/bin/setpriv",
+    "/usr/bin/strace",
+];
+
 /// Why real machines cannot be made here, or nothing.
 #[must_use]
 pub fn missing() -> Option<&'static str> {
@@ -38,7 +47,19 @@ pub fn missing() -> Option<&'static str> {
 /// Whether the test called `name` can run here; says that it is left out if not.
 #[must_use]
 pub fn stands(name: &str) -> bool {
-    match missing() {
+    stands_on(name, missing())
+}
+
+/// The same for a test that needs a machine with systemd.
+#[must_use]
+pub fn boots(name: &str) -> bool {
+    static MISSING: OnceLock<Option<String>> = OnceLock::new();
+    let missing = missing().or_else(|| MISSING.get_or_init(find_missing_to_boot).as_deref());
+    stands_on(name, missing)
+}
+
+fn stands_on(name: &str, missing: Option<&str>) -> bool {
+    match missing {
         None => true,
         Some(reason) => {
             assert!(
@@ -91,15 +112,39 @@ fn find_missing() -> Option<String> {
     if !absent.is_empty() {
         return Some(format!("needs {}: not installed", absent.join(", ")));
     }
+    tried(
+        "namespaces, overlay mounts and veth pairs",
+        &["--mount", "--net", "--pid", "--uts", "--ipc", "--fork"],
+        "mount -t tmpfs t /mnt && mkdir /mnt/u /mnt/w /mnt/r && mount -t overlay o -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/r && ip link add veth0 type veth peer name veth1",
+    )
+}
+
+fn find_missing_to_boot() -> Option<String> {
+    let absent: Vec<&str> = NEEDED_TO_BOOT
+        .into_iter()
+        .filter(|file| !Path::new(file).exists())
+        .collect();
+    if !absent.is_empty() {
+        return Some(format!("needs {}: not installed", absent.join(", ")));
+    }
+    tried(
+        "control groups to be made (cgroup2, writable)",
+        &["--mount", "--cgroup"],
+        "mount -t cgroup2 t /mnt && mkdir /mnt/sshmeter-test-$$ && rmdir /mnt/sshmeter-test-$$",
+    )
+}
+
+/// Why a script does not run in new namespaces, or nothing.
+fn tried(what: &str, namespaces: &[&str], script: &str) -> Option<String> {
     let tried = Command::new("unshare")
-        .args(["--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--", "bash", "-c"])
-        .arg("mount -t tmpfs t /mnt && mkdir /mnt/u /mnt/w /mnt/r && mount -t overlay o -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/r && ip link add veth0 type veth peer name veth1")
+        .args(namespaces)
+        .args(["--", "bash", "-c", script])
         .stdin(Stdio::null())
         .output();
     match tried {
         Ok(output) if output.status.success() => None,
         Ok(output) => Some(format!(
-            "needs a kernel that allows namespaces, overlay mounts and veth pairs: {}",
+            "needs a kernel that allows {what}: {}",
             String::from_utf8_lossy(&output.stderr).trim()
         )),
         Err(error) => Some(format!("needs unshare: {error}")),

@@ -12,6 +12,7 @@ use crate::{
     daemon::{Answer, Daemon, Session},
     machine::Machine,
     packets::{Connection, Flow},
+    service::Service,
 };
 
 /// The name sshmeter gives to connections that never logged in.
@@ -59,6 +60,44 @@ impl Judgement {
     }
 }
 
+/// A running sshmeter, however it was started.
+pub trait Running {
+    /// The commands that ask its ledger.
+    fn answer(&self) -> &Answer;
+    /// All that it said to people.
+    fn said(&self) -> String;
+    /// Stops it, which has to end well.
+    fn end(self) -> Answer;
+}
+
+impl Running for Daemon {
+    fn answer(&self) -> &Answer {
+        self.ask()
+    }
+
+    fn said(&self) -> String {
+        self.words()
+    }
+
+    fn end(self) -> Answer {
+        self.stop()
+    }
+}
+
+impl Running for Service<'_> {
+    fn answer(&self) -> &Answer {
+        self.ask()
+    }
+
+    fn said(&self) -> String {
+        self.words()
+    }
+
+    fn end(self) -> Answer {
+        self.stop()
+    }
+}
+
 /// Waits for the end of all visits, stops the daemon, and holds its sessions
 /// against the capture.
 ///
@@ -67,15 +106,15 @@ impl Judgement {
 pub fn must_agree(
     machine: &Machine,
     capture: Capture,
-    daemon: Daemon,
+    daemon: impl Running,
     visits: &[Visit],
     tolerance: Tolerance,
 ) -> (Answer, Judgement) {
     machine.wait_until_quiet();
     let truth = capture.finish();
-    daemon.settle(visits);
-    let words = daemon.words();
-    let answer = daemon.stop();
+    daemon.answer().settle(visits);
+    let words = daemon.said();
+    let answer = daemon.end();
     let judgement = judge(visits, &truth, &answer.sessions(), tolerance);
     judgement.must_hold(&words);
     (answer, judgement)

@@ -3,18 +3,26 @@
 //! It is the first process of its pid namespace, so the kernel kills all others
 //! with it, and mounts and networks go when nobody is left in them. It ends when
 //! the pipe from the test closes: at a drop, a panic, Ctrl-C or SIGKILL alike.
+//! What a script made that no namespace takes along, it removes by then.
 
 use std::{
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
-use crate::process::{Process, children_of, quietly};
+use crate::{
+    process::{Process, children_of, quietly},
+    wait_for,
+};
 
 /// What the script's last lines are: say that all stands, then wait for the
 /// pipe's end, reaping orphans meanwhile as a first process must.
 pub(crate) const HOLD: &str = "exec 3<&0 </dev/null; echo ready; cat <&3 >/dev/null 2>&1 & wait $!";
+
+/// How long a script may take to end once the pipe is closed.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A set of namespaces.
 #[derive(Debug)]
@@ -54,6 +62,21 @@ impl Keeper {
         assert!(ready, "the namespaces could not be made:\n{said}");
         let leader = *children_of(child.id()).first().expect("unshare has forked");
         Self { child, leader }
+    }
+
+    /// The same, entered one level deeper: at the first process of a pid
+    /// namespace that the script has made below its own.
+    ///
+    /// # Panics
+    /// When the script has not.
+    #[must_use]
+    pub(crate) fn stepped_inside(mut self) -> Self {
+        let outer = self.leader;
+        self.leader = wait_for("a first process inside", Duration::from_secs(10), || {
+            let unshare = *children_of(outer).first()?;
+            children_of(unshare).first().copied()
+        });
+        self
     }
 
     /// The first process, as seen from outside.
@@ -146,6 +169,10 @@ impl Drop for Keeper {
     fn drop(&mut self) {
         if let Some(mut pipe) = self.child.stdin.take() {
             let _ = pipe.flush();
+        }
+        let begin = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && begin.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(5));
         }
         // `--kill-child` makes the kernel end the first process with unshare.
         let _ = self.child.kill();

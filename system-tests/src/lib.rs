@@ -10,6 +10,7 @@
 //! Nothing outlives a test. All that a machine is made of hangs on one process,
 //! which ends when the test's end of a pipe is closed, however that comes about.
 
+mod boot;
 mod capture;
 mod client;
 pub mod crash;
@@ -22,20 +23,22 @@ mod machine;
 mod manager;
 mod packets;
 mod process;
+mod service;
 mod users;
 mod wire;
 
 pub use capture::{Capture, Truth};
 pub use client::{Client, Family, OpenVisit, Visit, VisitBuilder};
 pub use daemon::{Answer, Daemon, End, Report, Row, Session};
-pub use ground::{MUST_RUN, binary, missing, stands};
-pub use judge::{Judgement, NOBODY, Tolerance, judge, must_agree};
+pub use ground::{MUST_RUN, binary, boots, missing, stands};
+pub use judge::{Judgement, NOBODY, Running, Tolerance, judge, must_agree};
 pub use keeper::Keeper;
 pub use ledger::ledger_faults;
-pub use machine::{Log, Machine, MachineBuilder};
+pub use machine::{Log, Machine, MachineBuilder, SERVED};
 pub use manager::ServiceManager;
 pub use packets::{Connection, Flow, read_capture};
 pub use process::Process;
+pub use service::Service;
 pub use users::{User, standard_users};
 pub use wire::Loss;
 

@@ -15,6 +15,7 @@ use std::{
 use rustix::process::Signal;
 
 use crate::{
+    boot,
     capture::Capture,
     client::Client,
     daemon::Daemon,
@@ -22,10 +23,14 @@ use crate::{
     keeper::{HOLD, Keeper},
     manager::ServiceManager,
     process::Process,
+    service::{self, Service},
     users::{User, quoted, script, standard_users},
     wait_for, wire,
     wire::Loss,
 };
+
+/// How many bytes the service of [`Machine::serve`] sends.
+pub const SERVED: &str = "400000";
 
 /// Who writes sshd's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +49,7 @@ pub enum Log {
 #[derive(Clone, Debug)]
 pub struct MachineBuilder {
     log: Log,
+    booted: bool,
     ports: Vec<u16>,
     sshd: bool,
     sshd_lines: String,
@@ -69,6 +75,16 @@ impl MachineBuilder {
     #[must_use]
     pub fn log(mut self, log: Log) -> Self {
         self.log = log;
+        self
+    }
+
+    /// A systemd that starts journald and `ssh.service`, instead of programs that
+    /// the machine starts; sshmeter is not yet installed there, its source tree
+    /// and a built program are (see [`Machine::install`]).
+    #[must_use]
+    pub fn booted(mut self) -> Self {
+        self.booted = true;
+        self.log = Log::Journald;
         self
     }
 
@@ -112,7 +128,12 @@ impl MachineBuilder {
     #[must_use]
     pub fn start(self) -> Machine {
         let client = Client::start(&self.users);
-        let server = Keeper::start(&self.root_script(&client.public_keys()));
+        let root_script = self.root_script(&client.public_keys());
+        let server = if self.booted {
+            boot::boot(&root_script)
+        } else {
+            Keeper::start(&format!("{root_script}\n{HOLD}"))
+        };
         wire::lay(&server, client.keeper());
         let mut machine = Machine {
             processes: Vec::new(),
@@ -122,6 +143,9 @@ impl MachineBuilder {
             ports: self.ports.clone(),
             captures: Cell::new(0),
         };
+        if self.booted {
+            return machine;
+        }
         machine.start_log();
         if self.sshd {
             machine.start_sshd();
@@ -133,6 +157,11 @@ impl MachineBuilder {
     fn root_script(&self, public_keys: &[String]) -> String {
         let binary = self.binary.clone().unwrap_or_else(ground::binary);
         let binary = quoted(&binary.to_string_lossy());
+        let place = if self.booted {
+            service::BUILT
+        } else {
+            "usr/bin/sshmeter"
+        };
         let users = script(&self.users, public_keys);
         let ledger = self.ledger_folder.as_ref().map(|folder| {
             let folder = quoted(&folder.to_string_lossy());
@@ -148,7 +177,8 @@ impl MachineBuilder {
             mkdir /mnt/upper /mnt/work /mnt/root
             mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work machine /mnt/root
             cd /mnt/root
-            touch usr/bin/sshmeter; mount --bind {binary} usr/bin/sshmeter
+            mkdir -p $(dirname {place})
+            touch {place}; mount --bind {binary} {place}
             mount -t proc proc proc
             mount -t sysfs sysfs sys
             mount -t cgroup2 -o ro cgroup2 sys/fs/cgroup
@@ -174,8 +204,7 @@ impl MachineBuilder {
             printf %s {sshd_config} >etc/ssh/sshd_config
             ssh-keygen -q -t ed25519 -N '' -f etc/ssh/ssh_host_ed25519_key
             pivot_root . mnt; umount -l mnt; cd /
-            ip link set lo up
-            {HOLD}"
+            ip link set lo up"
         )
     }
 
@@ -201,6 +230,7 @@ impl Machine {
     pub fn builder() -> MachineBuilder {
         MachineBuilder {
             log: Log::RsyslogIso,
+            booted: false,
             ports: vec![22],
             sshd: true,
             sshd_lines: String::new(),
@@ -248,12 +278,34 @@ impl Machine {
         self.service_manager().start(&self.server, flags)
     }
 
+    /// Starts sshmeter by a program that takes it as its arguments and becomes it,
+    /// such as setpriv, and waits until it counts.
+    #[must_use]
+    pub fn daemon_under(&self, before: &[&str]) -> Daemon {
+        let manager = self.service_manager();
+        let mut daemon = manager.launch_under(before, &self.server, &[]);
+        daemon.wait_until_ready();
+        daemon
+    }
+
     /// A service manager for sshmeter, whose daemons are one service: it keeps
     /// for the next one what one leaves with it. [`Self::daemon`] makes a new
     /// one each time, so that nothing is kept.
     #[must_use]
     pub fn service_manager(&self) -> ServiceManager {
         ServiceManager::new(&self.server)
+    }
+
+    /// Installs sshmeter on a booted machine as the README says, which starts it.
+    #[must_use]
+    pub fn install(&self) -> Service<'_> {
+        Service::install(&self.server)
+    }
+
+    /// Starts the installed sshmeter again.
+    #[must_use]
+    pub fn start_installed(&self) -> Service<'_> {
+        Service::start(&self.server)
     }
 
     /// Runs sshmeter on the server to its end.
@@ -304,6 +356,25 @@ impl Machine {
             process.wait(Duration::from_secs(10));
         }
         self.processes.retain(|(known, _)| known != name);
+    }
+
+    /// Starts a service on the server's port 8000, for tunnels to lead to: it
+    /// sends [`SERVED`] bytes to whoever connects.
+    pub fn serve(&mut self) {
+        self.start_service(
+            "service",
+            "systemd-socket-activate",
+            &[
+                "--listen=127.0.0.1:8000",
+                "--accept",
+                "--inetd",
+                "head",
+                "-c",
+                SERVED,
+                "/dev/zero",
+            ],
+        );
+        self.wait_for_port(8000);
     }
 
     /// Waits until something listens on a port.

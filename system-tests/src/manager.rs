@@ -1,17 +1,19 @@
 //! The service manager's side of readiness and of kept descriptors, as systemd
 //! does it (sd_notify(3), sd_listen_fds(3)).
 //!
-//! A machine has no systemd that could run a service, so this stands in for it.
+//! A machine that was not booted has no systemd to run a service, so this stands
+//! in for it.
 //! Like systemd it keeps what it is sent under the name it is sent with, hands
 //! copies to every start and looks at nothing in it. It does not start a daemon
 //! again by itself: when that happens is the test's to say.
 
 use std::{
+    fs::{self, Permissions},
     io::IoSliceMut,
     mem::MaybeUninit,
     os::{
         fd::{AsFd, OwnedFd},
-        unix::net::UnixDatagram,
+        unix::{fs::PermissionsExt as _, net::UnixDatagram},
     },
     path::PathBuf,
     process::Command,
@@ -70,7 +72,10 @@ impl ServiceManager {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let inside = format!("/run/notify-{number}");
         let path: PathBuf = server.path(&inside);
-        let socket = UnixDatagram::bind(path).expect("a socket for the service's words");
+        let socket = UnixDatagram::bind(&path).expect("a socket for the service's words");
+        // The service may run as anybody.
+        let all = Permissions::from_mode(0o666);
+        fs::set_permissions(path, all).expect("the socket is ours");
         let state = State {
             inside,
             socket,

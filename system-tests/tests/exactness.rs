@@ -4,11 +4,8 @@
 use std::time::Duration;
 
 use system_tests::{
-    Family, Log, Machine, Tolerance, Visit, must_agree, standard_users, stands, wait_for,
+    Family, Log, Machine, SERVED, Tolerance, Visit, must_agree, standard_users, stands, wait_for,
 };
-
-/// What the server's little service on port 8000 sends to whoever connects.
-const SERVED: &str = "400000";
 
 #[test]
 fn with_rsyslog_and_traditional_stamps() {
@@ -33,7 +30,7 @@ fn with_journald() {
 
 fn everything_is_counted_to_the_byte(log: Log) {
     let mut machine = Machine::builder().log(log).ports(&[22, 2222]).start();
-    serve(&mut machine);
+    machine.serve();
     let capture = machine.capture();
     let daemon = machine.daemon();
     let mut visits = Vec::new();
@@ -65,13 +62,13 @@ fn tunnels(machine: &Machine, family: Family) -> Vec<Visit> {
     let visit = |user| client.visit(user).over(family);
 
     let local = visit("alice").open(&["-N", "-L", "9001:127.0.0.1:8000"], None);
-    assert_eq!(fetch(machine, 9001, "cat <&3"), SERVED);
+    assert_eq!(client.fetch(9001, "cat <&3"), SERVED);
 
     let dynamic = visit("bob").open(&["-N", "-D", "9002"], None);
     // SOCKS 5 by hand: no authentication, then CONNECT to 127.0.0.1 port 8000.
     let socks = r"printf '\5\1\0' >&3; head -c 2 <&3 >/dev/null
         printf '\5\1\0\1\177\0\0\1\37\100' >&3; head -c 10 <&3 >/dev/null; cat <&3";
-    assert_eq!(fetch(machine, 9002, socks), SERVED);
+    assert_eq!(client.fetch(9002, socks), SERVED);
 
     let remote = visit("carol").open(&["-N", "-R", "9003:127.0.0.1:9001"], None);
     machine.wait_for_port(9003);
@@ -117,35 +114,4 @@ fn names_and_ports(machine: &Machine, family: Family) -> Vec<Visit> {
             visit.port(2222).run("head -c 20000 /dev/zero")
         })
         .collect()
-}
-
-/// A service on the server's port 8000, for tunnels to lead to.
-fn serve(machine: &mut Machine) {
-    machine.start_service(
-        "service",
-        "systemd-socket-activate",
-        &[
-            "--listen=127.0.0.1:8000",
-            "--accept",
-            "--inetd",
-            "head",
-            "-c",
-            SERVED,
-            "/dev/zero",
-        ],
-    );
-    machine.wait_for_port(8000);
-}
-
-/// Connects to a port on the client's side, once it listens, runs a script on
-/// the connection (3), and gives the number of bytes that came.
-fn fetch(machine: &Machine, port: u16, script: &str) -> String {
-    let client = machine.client().keeper();
-    client
-        .shell(&format!(
-            "until exec 3<>/dev/tcp/127.0.0.1/{port}; do sleep 0.1; done 2>/dev/null
-            {{ {script}; }} | wc -c"
-        ))
-        .trim()
-        .to_owned()
 }

@@ -1,8 +1,10 @@
 //! The judge is judged first: what the capture says must be what the client's
 //! programs moved, whatever sshmeter thinks of it.
 
+use std::process::Command;
+
 use rusqlite::Connection;
-use system_tests::{Family, Log, Machine, Tolerance, judge, ledger_faults, stands};
+use system_tests::{Family, Log, Machine, Tolerance, boots, judge, ledger_faults, stands};
 
 #[test]
 fn a_machine_takes_logins_of_every_user_and_the_capture_sees_them() {
@@ -162,4 +164,36 @@ fn passwords_are_checked() {
     machine.client().visit("alice").by_password().run("true");
     let nobody = machine.client().visit("alice").fail();
     assert_eq!(nobody.user, None);
+}
+
+#[test]
+fn a_booted_machine_leaves_no_process_and_no_control_group_behind() {
+    if !boots("a_booted_machine_leaves_no_process_and_no_control_group_behind") {
+        return;
+    }
+    let machine = Machine::builder().booted().start();
+    let name = machine.server().run("cat", &["/proc/1/comm"]);
+    assert_eq!(name, "systemd\n");
+    let visit = machine.client().visit("alice").open(&["-N"], None);
+    let first = format!("/proc/{}", machine.server().leader());
+    let group = std::fs::read_to_string(format!("{first}/cgroup")).expect("it runs");
+    let group = group
+        .lines()
+        .find_map(|line| line.strip_prefix("0::")?.strip_suffix("/init.scope"))
+        .expect("systemd is in a group of its own");
+    assert!(is_there(group), "{group}");
+    visit.close();
+    drop(machine);
+    assert!(!std::path::Path::new(&first).exists());
+    assert!(!is_there(group), "{group}");
+}
+
+/// Whether there is a control group, wherever this machine has them mounted.
+fn is_there(group: &str) -> bool {
+    Command::new("unshare")
+        .args(["--mount", "--", "bash", "-euc"])
+        .arg(format!("mount -t cgroup2 groups /mnt; test -d /mnt{group}"))
+        .status()
+        .expect("unshare can be started")
+        .success()
 }

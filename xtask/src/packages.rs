@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result};
 use crate::build::succeed;
 
 /// A file that the tests need and the package that brings it.
-const NEEDED: [(&str, &str); 19] = [
+const NEEDED: &[(&str, &str)] = &[
     ("sshd", "openssh-server"),
     ("ssh", "openssh-client"),
     ("scp", "openssh-client"),
@@ -26,14 +26,16 @@ const NEEDED: [(&str, &str); 19] = [
     ("journalctl", "systemd"),
     ("/usr/lib/systemd/systemd-journald", "systemd"),
     ("systemd-socket-activate", "systemd"),
+    ("/lib/systemd/system/dbus.service", "dbus"),
     ("ip", "iproute2"),
     ("ss", "iproute2"),
     ("tcpdump", "tcpdump"),
     ("nft", "nftables"),
     ("ethtool", "ethtool"),
     ("ps", "procps"),
-    ("strace", "strace"),
     ("unshare", "util-linux"),
+    ("setpriv", "util-linux"),
+    ("strace", "strace"),
     ("logger", "bsdutils"),
     ("/usr/share/zoneinfo/Asia/Kathmandu", "tzdata"),
 ];
@@ -73,9 +75,9 @@ pub(crate) fn install() -> Result<()> {
 
 fn missing() -> Vec<&'static str> {
     let mut packages: Vec<&str> = NEEDED
-        .into_iter()
+        .iter()
         .filter(|(file, _)| find(file).is_none())
-        .map(|(_, package)| package)
+        .map(|(_, package)| *package)
         .collect();
     packages.dedup();
     packages

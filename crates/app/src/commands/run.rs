@@ -9,20 +9,23 @@ use crate::{
     config::Config,
     daemon::{self, Opening},
     error::{Failure, Outcome, say},
-    kernel::rights,
+    kernel::rights::{self, Rights},
     telemetry,
 };
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     telemetry::start();
     let config = Config::load(arguments)?;
+    // Asked now, since not all is kept for long.
+    let rights = Rights::here();
+    rights::keep_from_children();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("no runtime can be had")?;
     let outcome = runtime.block_on(async {
         let (daemon, opening) = daemon::open(config.clone())?;
-        announce(&config, &opening);
+        announce(&config, &opening, rights);
         daemon
             .run(|| reread(arguments))
             .await
@@ -46,13 +49,13 @@ fn reread(arguments: &Arguments) -> Option<Config> {
 
 /// Says what is followed, what counts and where it is written: as a few lines
 /// for a person, as one for a log.
-fn announce(config: &Config, opening: &Opening) {
+fn announce(config: &Config, opening: &Opening, rights: Rights) {
     let ports = format!(
         "{} ({})",
         daemon::port_list(&opening.ports),
         opening.ports_why
     );
-    if let Some(missing) = rights::Missing::here().words() {
+    if let Some(missing) = rights.loss() {
         tracing::warn!("{missing}; {}", rights::HINT);
     }
     let interval = config.meter.interval.as_secs();

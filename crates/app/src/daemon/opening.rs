@@ -34,7 +34,7 @@ use super::{
 use crate::{
     config::Config,
     error::{Failure, Outcome},
-    kernel::{boot, endings::Heard, ports, process, sockdiag::SocketMeter},
+    kernel::{boot, endings::Heard, ports, process, rights, sockdiag::SocketMeter},
     source,
     store::Writer,
 };
@@ -90,6 +90,7 @@ pub fn open(config: Config) -> Outcome<(Daemon, Opening)> {
     }
     let queue = kept.queue().map_err(needs_rights)?;
     let mut meter = SocketMeter::open(queue).map_err(needs_rights)?;
+    rights::give_up_used();
     let mut notes = NoteBook::new(notes, boot.clone());
     let mut gaps = Gaps::default();
     let heard = hear(&mut meter, &mut notes, &mut gaps, now.wall);

@@ -7,7 +7,11 @@ use crate::{
     config::Config,
     daemon::port_list,
     error::Failure,
-    kernel::{endings, ports, rights, sockdiag},
+    kernel::{
+        endings, ports,
+        rights::{self, Right, Rights},
+        sockdiag,
+    },
     render::bytes,
     source,
     store::{self, Reader},
@@ -131,13 +135,38 @@ pub(super) fn endings(_config: &Config) -> Finding {
     }
 }
 
-/// What may we do?
-pub(super) fn rights() -> Finding {
-    const SUBJECT: &str = "rights";
-    match rights::Missing::here().words() {
-        None => Finding::new(SUBJECT, Verdict::Ok, "this user may see all that is needed"),
-        Some(words) => Finding::new(SUBJECT, Verdict::Warn, words).hint(rights::HINT),
+/// What may we do, and what may the daemon that runs?
+pub(super) fn rights(config: &Config) -> Vec<Finding> {
+    let daemon =
+        store::holder(config.ledger_path()).and_then(|pid| Some((pid, Rights::of_daemon(pid)?)));
+    let mut findings: Vec<Finding> = Right::ALL
+        .into_iter()
+        .map(|right| one_right(right, daemon, Rights::here()))
+        .collect();
+    if let Some(lacking) = findings
+        .iter_mut()
+        .rfind(|finding| finding.verdict != Verdict::Ok)
+    {
+        lacking.hint = Some(rights::HINT.to_owned());
     }
+    findings
+}
+
+/// A right, what it is for and who has it. Where a daemon runs, it is the one
+/// that needs it.
+fn one_right(right: Right, daemon: Option<(u32, Rights)>, here: Rights) -> Finding {
+    let has = |rights: Rights| if rights.has(right) { "yes" } else { "no" };
+    let of_daemon = daemon.map_or_else(String::new, |(pid, rights)| {
+        format!("the daemon (pid {pid}): {}, ", has(rights))
+    });
+    let verdict = if daemon.map_or(here, |(_, rights)| rights).has(right) {
+        Verdict::Ok
+    } else {
+        Verdict::Warn
+    };
+    let (name, purpose) = (right.name(), right.purpose());
+    let words = format!("{name} {purpose} ({of_daemon}this process: {})", has(here));
+    Finding::new("rights", verdict, words)
 }
 
 /// Is the ledger sound?
@@ -259,6 +288,28 @@ mod tests {
         let finding = damaged(Path::new("/l.db"), &problems);
         assert_eq!(finding.words, "/l.db is damaged: a (and 2 more)");
         assert_eq!(damaged(Path::new("/l.db"), &[]).verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn the_daemons_rights_decide_where_one_runs() {
+        let none = Rights::default();
+        let here = Rights::here();
+        let alone = one_right(Right::Trace, None, none);
+        assert_eq!(alone.verdict, Verdict::Warn);
+        assert!(
+            alone.words.ends_with("is (this process: no)"),
+            "{}",
+            alone.words
+        );
+        let with_daemon = one_right(Right::Trace, Some((412, none)), here);
+        assert_eq!(with_daemon.verdict, Verdict::Warn);
+        assert!(
+            with_daemon
+                .words
+                .contains("(the daemon (pid 412): no, this process: "),
+            "{}",
+            with_daemon.words
+        );
     }
 
     #[test]

@@ -168,6 +168,7 @@ impl Places {
         match self.system_journal_readable() {
             Ok(true) => match (self.probe)() {
                 Ok(()) => Journal::Readable,
+                Err(error) if is_denied(&error) => Journal::Unreadable,
                 Err(error) => Journal::Unfit(format!("{error:#}")),
             },
             Ok(false) => Journal::Unfit("journald runs but keeps nothing on this machine".into()),
@@ -195,6 +196,12 @@ impl Places {
         }
         found
     }
+}
+
+fn is_denied(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 /// Whether a daemon listens on a datagram socket.

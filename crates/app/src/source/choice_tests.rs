@@ -145,6 +145,12 @@ fn missing_rights_are_named_with_the_command_that_gives_them() {
         assert!(text.contains("may not read it"), "{text}");
         assert!(text.contains("groups systemd-journal"), "{text}");
     }
+    // Opened by a capability of ours, which journalctl has not.
+    let mut ours_alone = system().with_journald().with(JOURNAL);
+    ours_alone.places.probe = || Err(io::Error::from(io::ErrorKind::PermissionDenied).into());
+    let _journald_is_dev_log = UnixDatagram::bind(&ours_alone.places.syslog).unwrap();
+    let text = ours_alone.choose(SourceKind::Auto, None).unwrap_err();
+    assert!(text.contains("groups systemd-journal"), "{text}");
     let text = system()
         .with("auth.log")
         .deny("auth.log")

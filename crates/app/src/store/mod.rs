@@ -20,6 +20,7 @@ mod zone;
 
 pub use check::{Check, check};
 pub use error::StoreError;
+pub use lock::holder;
 pub use reader::Reader;
 pub use retain::Retained;
 pub use sessions::{ListedSession, SessionList, SessionQuery};

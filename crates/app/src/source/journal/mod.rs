@@ -47,11 +47,16 @@ pub(super) fn probe() -> anyhow::Result<()> {
     if output.status.success() {
         return Ok(());
     }
-    anyhow::bail!(
-        "journalctl cannot read the journal ({}: {})",
-        output.status,
-        complaint(&output.stderr)
-    )
+    let complaint = complaint(&output.stderr);
+    let failed = format!(
+        "journalctl cannot read the journal ({}: {complaint})",
+        output.status
+    );
+    if complaint.contains("insufficient permissions") {
+        // What a capability of ours opens, journalctl may not: it is given none.
+        return Err(io::Error::from(io::ErrorKind::PermissionDenied)).context(failed);
+    }
+    anyhow::bail!(failed)
 }
 
 /// Reads the entries since an instant, oldest first, and gives the place behind
