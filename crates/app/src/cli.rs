@@ -80,6 +80,26 @@ pub enum Command {
     /// It changes nothing. `warn` is for what makes counting worse, `fail` for
     /// what stops it; with a `fail` the exit code is 1.
     Doctor,
+    /// Check every row of the ledger, and tell which are wrong.
+    ///
+    /// Looks at the whole file, holds every session against its minutes, and
+    /// for every user the minutes against hours, days and months. It changes
+    /// nothing and may run beside `sshmeter run`; for a backup, name it with
+    /// --ledger. With a fault the exit code is 1.
+    Verify(VerifyArguments),
+    /// Copy the ledger to a file, also while it is counted into.
+    ///
+    /// The file is the ledger as it was at one moment, whole and checked, or is
+    /// not there. `sshmeter --ledger FILE report` reads it, `sshmeter restore
+    /// FILE` puts it back.
+    Backup(BackupArguments),
+    /// Put a backup back as the ledger.
+    ///
+    /// `sshmeter run` has to be stopped. The backup is checked first; the ledger
+    /// that was there is kept beside it under a name with the time. Connections
+    /// that are in the backup and still open are counted on without loss, as
+    /// the kernel still has all they moved; those that ended since are missing.
+    Restore(RestoreArguments),
     /// Show the config as understood, or where it is wrong.
     CheckConfig,
     /// Print a completion script for a shell.
@@ -250,4 +270,46 @@ pub struct ParseArguments {
     /// none, and of times in the table; the system's if not given.
     #[arg(long, value_name = "ZONE")]
     pub tz: Option<String>,
+}
+
+/// How `verify` writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum VerifyFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// `sshmeter verify`.
+#[derive(Args, Clone, Debug)]
+pub struct VerifyArguments {
+    /// Tell at most N faults, and count the rest.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: u32,
+
+    /// How to write it.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: VerifyFormat,
+}
+
+/// `sshmeter backup`.
+#[derive(Args, Clone, Debug)]
+pub struct BackupArguments {
+    /// The file to make.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Replace the file if it is there already.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `sshmeter restore`.
+#[derive(Args, Clone, Debug)]
+pub struct RestoreArguments {
+    /// The backup.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }

@@ -39,6 +39,9 @@ fn help_is_as_it_was_read() {
         "sessions",
         "parse",
         "doctor",
+        "verify",
+        "backup",
+        "restore",
         "check-config",
         "completions",
         "man",
@@ -53,13 +56,16 @@ fn help_is_as_it_was_read() {
 
 #[test]
 fn a_wrong_command_line_is_told_and_exits_with_2() {
-    let wrong: [&[&str]; 6] = [
+    let wrong: [&[&str]; 9] = [
         &[],
         &["reprot"],
         &["report", "--by", "usr"],
         &["report", "--top", "0"],
         &["sessions", "--format", "xml"],
         &["completions", "cmd"],
+        &["backup"],
+        &["--config", "/dev/null", "backup", "-"],
+        &["verify", "--limit", "-1"],
     ];
     let text: String = wrong.iter().map(|arguments| seen(arguments)).collect();
     insta::assert_snapshot!(text);

@@ -89,7 +89,8 @@ fn main_sections(command: &clap::Command) -> Roff {
     entry(
         &mut roff,
         "1",
-        "It was asked rightly and could not be done; for doctor: a check failed.",
+        "It was asked rightly and could not be done; for doctor: a check failed; for verify: \
+         the ledger is not sound.",
     );
     entry(&mut roff, "2", "The command line or the config is wrong.");
     section(&mut roff, "ENVIRONMENT");

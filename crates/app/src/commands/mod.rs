@@ -5,14 +5,18 @@ use crate::{
     error::Outcome,
 };
 
+mod backup;
 mod check_config;
 mod completions;
+mod copying;
 mod doctor;
 mod man;
 mod parse;
 mod report;
+mod restore;
 mod run;
 mod sessions;
+mod verify;
 mod view;
 
 /// Does what the command line asks for.
@@ -26,6 +30,9 @@ pub fn dispatch(arguments: &Arguments) -> Outcome {
         Command::Sessions(sessions) => sessions::run(arguments, sessions),
         Command::Parse(parse) => parse::run(parse),
         Command::Doctor => doctor::run(arguments),
+        Command::Verify(verify) => verify::run(arguments, verify),
+        Command::Backup(backup) => backup::run(arguments, backup),
+        Command::Restore(restore) => restore::run(arguments, restore),
         Command::CheckConfig => check_config::run(arguments),
         Command::Completions { shell } => completions::run(*shell),
         Command::Man { out } => man::run(out.as_deref()),

@@ -2,6 +2,8 @@
 
 use std::{path::Path, process::Command};
 
+use jiff::tz::TimeZone;
+
 use super::{Finding, Verdict};
 use crate::{
     config::Config,
@@ -12,9 +14,9 @@ use crate::{
         rights::{self, Right, Rights},
         sockdiag,
     },
-    render::bytes,
+    render::{bytes, fault_sentence},
     source,
-    store::{self, Reader},
+    store::{self, Depth, Reader, Verification},
 };
 
 /// Is there a log, and may we read it?
@@ -177,31 +179,31 @@ pub(super) fn ledger(config: &Config) -> Finding {
     if path.try_exists().is_ok_and(|is_there| !is_there) {
         return ledger_to_be(path);
     }
-    let check = Reader::open(path).and_then(|reader| store::check(&reader));
-    match check {
-        Ok(check) if check.problems.is_empty() => {
-            Finding::new(SUBJECT, Verdict::Ok, format!("{} is sound", path.display()))
-        }
-        Ok(check) => damaged(path, &check.problems),
+    let found = Reader::open(path).and_then(|reader| {
+        let found = store::verify(&reader, Depth::Quick, 1)?;
+        Ok((found, reader))
+    });
+    match found {
+        Ok((found, reader)) => verified(path, &found, reader.calendar().zone()),
         Err(error) => from_failure(SUBJECT, &Failure::from(error).text()),
     }
 }
 
-/// A ledger with problems, the first of them told: a damaged file has many.
-fn damaged(path: &Path, problems: &[String]) -> Finding {
-    let mut lines = problems
-        .iter()
-        .flat_map(|problem| problem.lines())
-        .filter(|line| !line.starts_with("***"));
-    let first = lines.next().unwrap_or("the check failed");
-    let rest = match lines.count() {
+/// A ledger that was checked, the first of its faults told: a damaged file has
+/// many.
+fn verified(path: &Path, found: &Verification, zone: &TimeZone) -> Finding {
+    const SUBJECT: &str = "ledger";
+    let path = path.display();
+    let Some(fault) = found.faults.first() else {
+        return Finding::new(SUBJECT, Verdict::Ok, format!("{path} is sound"));
+    };
+    let rest = match found.more {
         0 => String::new(),
         more => format!(" (and {more} more)"),
     };
-    let words = format!("{} is damaged: {first}{rest}", path.display());
-    Finding::new("ledger", Verdict::Fail, words).hint(
-        "keep a copy of the file; put back a backup, or save what can be read with \
-         `sqlite3 LEDGER .recover`",
+    let words = format!("{path} is damaged: {}{rest}", fault_sentence(fault, zone));
+    Finding::new(SUBJECT, Verdict::Fail, words).hint(
+        "`sshmeter verify` tells all that is wrong; `sshmeter restore FILE` puts back a backup",
     )
 }
 
@@ -278,16 +280,24 @@ fn from_failure(subject: &'static str, text: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{Fault, Subject, Wrong};
 
     #[test]
     fn a_damaged_ledger_is_one_line() {
-        let problems = ["*** in database main ***\nTree 13 page 13: bad".to_owned()];
-        let finding = damaged(Path::new("/l.db"), &problems);
-        assert_eq!(finding.words, "/l.db is damaged: Tree 13 page 13: bad");
-        let problems = ["a\nb".to_owned(), "c".to_owned()];
-        let finding = damaged(Path::new("/l.db"), &problems);
-        assert_eq!(finding.words, "/l.db is damaged: a (and 2 more)");
-        assert_eq!(damaged(Path::new("/l.db"), &[]).verdict, Verdict::Fail);
+        let mut found = Verification::default();
+        let finding = |found: &Verification| verified(Path::new("/l.db"), found, &TimeZone::UTC);
+        assert_eq!(finding(&found).verdict, Verdict::Ok);
+        found.faults.push(Fault {
+            subject: Subject::File,
+            wrong: Wrong::Told("Tree 13 page 13: bad".to_owned()),
+        });
+        assert_eq!(
+            finding(&found).words,
+            "/l.db is damaged: the file: Tree 13 page 13: bad"
+        );
+        found.more = 2;
+        assert!(finding(&found).words.ends_with(": bad (and 2 more)"));
+        assert_eq!(finding(&found).verdict, Verdict::Fail);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod parse;
 mod report_table;
 mod sessions_table;
 pub mod text;
+mod verification;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +24,7 @@ pub use moment::{duration, local_minute, local_second, rfc3339, zone_name};
 pub use notes::note_sentence;
 pub use report_table::report_table;
 pub use sessions_table::{SessionsHeading, sessions_table};
+pub use verification::{fault_sentence, verification_json, verification_text};
 
 use sshmeter_core::{
     report::{Report, Row},

@@ -194,8 +194,9 @@ impl StoreError {
             Self::NoRights { .. } => "run it as root, or choose another `ledger.path`",
             Self::Foreign { .. } => "name the right file with --ledger or `ledger.path`",
             Self::Corrupt { .. } => {
-                "keep a copy of the file; `sqlite3 LEDGER .recover` saves what can be read, \
-                 and with the file moved away `sshmeter run` begins a new one"
+                "put back a backup with `sshmeter restore FILE`, which keeps the damaged file \
+                 aside; without one, `sqlite3 LEDGER .recover` saves what can be read, and with \
+                 the file moved away `sshmeter run` begins a new one"
             }
             Self::Newer { .. } => "use the sshmeter that wrote it, or a later one",
             Self::Older { .. } => "start `sshmeter run` once: it brings the ledger up to date",

@@ -6,8 +6,8 @@
 
 mod amounts;
 mod bucket_sums;
-mod check;
 mod commit;
+mod copy;
 mod error;
 mod lock;
 mod move_account;
@@ -15,15 +15,20 @@ mod reader;
 mod retain;
 mod schema;
 mod sessions;
+mod verify;
 mod writer;
 mod zone;
 
-pub use check::{Check, check};
+pub use copy::{CopyError, Progress, Restored, back_up, restore};
 pub use error::StoreError;
 pub use lock::holder;
 pub use reader::Reader;
 pub use retain::Retained;
 pub use sessions::{ListedSession, SessionList, SessionQuery};
+pub use verify::{
+    Depth, Difference, Fault, Figure, Owner, SessionName, Subject, Time, Verification, Wrong,
+    verify,
+};
 pub use writer::{SavedState, Writer};
 
 #[cfg(test)]

@@ -148,7 +148,7 @@ impl Reader {
             .map_err(|error| StoreError::from_sqlite(path, Doing::Reading, error))
     }
 
-    /// The connection, for the integrity check.
+    /// The connection, for the check of its rows.
     pub(super) fn connection(&self) -> &Connection {
         &self.connection
     }
@@ -158,7 +158,7 @@ impl Reader {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, StoreError> {
+pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
     let failed = |error| StoreError::from_sqlite(path, Doing::Reading, error);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;

@@ -9,14 +9,17 @@ use sshmeter_core::{
 };
 
 use super::{
-    SessionQuery, StoreError, Writer, check,
+    Depth, Reader, SessionQuery, StoreError, Verification, Writer,
     sample::{
         SampleFolder, closed, flow, instant, login, minute, moved, sample_month, session, traffic,
     },
+    verify,
 };
 
+mod copies;
 mod failures;
 mod properties;
+mod verification;
 
 fn request(by: By, per: Per, selection: Selection) -> Request {
     Request {
@@ -31,6 +34,11 @@ fn request(by: By, per: Per, selection: Selection) -> Request {
     }
 }
 
+/// All that can be checked.
+fn check(reader: &Reader) -> Result<Verification, StoreError> {
+    verify(reader, Depth::Full, 50)
+}
+
 fn everyone() -> Selection {
     Selection {
         users: Vec::new(),
@@ -40,10 +48,7 @@ fn everyone() -> Selection {
 
 fn report(folder: &SampleFolder, by: By, per: Per) -> Report {
     let mut reader = folder.reader();
-    assert_eq!(
-        check(&reader).expect("a check").problems,
-        Vec::<String>::new()
-    );
+    assert_eq!(check(&reader).expect("a check").faults, []);
     reader
         .report(&request(by, per, everyone()))
         .expect("a report")

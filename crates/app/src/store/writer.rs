@@ -222,7 +222,7 @@ impl Writer {
 
 /// The ledger's real path, its folders made: two names of one file have to
 /// meet at one lock.
-fn made_path(path: &Path) -> Result<PathBuf, StoreError> {
+pub(super) fn made_path(path: &Path) -> Result<PathBuf, StoreError> {
     let failed = |error| StoreError::from_io(path, Doing::Writing, error);
     if let Ok(real) = path.canonicalize() {
         return Ok(real);
