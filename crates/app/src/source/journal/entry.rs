@@ -11,7 +11,8 @@ struct Entry<'entry> {
 }
 
 /// The entry's own cursor.
-pub(super) fn cursor(entry: &[u8]) -> Option<String> {
+#[must_use]
+pub fn cursor(entry: &[u8]) -> Option<String> {
     let entry: Entry<'_> = serde_json::from_slice(entry).ok()?;
     Some(entry.cursor.into_owned())
 }
@@ -19,14 +20,16 @@ pub(super) fn cursor(entry: &[u8]) -> Option<String> {
 /// Whether two cursors are of one entry. When journald moves its files from
 /// /run to /var, sequence id and number can change (`s`, `i`); boot, times and
 /// the content's hash stay.
-pub(super) fn same(one: &str, other: &str) -> bool {
+#[must_use]
+pub fn same(one: &str, other: &str) -> bool {
     ["b", "m", "t", "x"]
         .into_iter()
         .all(|key| part(one, key).is_some() && part(one, key) == part(other, key))
 }
 
 /// The second of the entry's arrival, as its cursor tells it.
-pub(super) fn second(cursor: &str) -> Option<i64> {
+#[must_use]
+pub fn second(cursor: &str) -> Option<i64> {
     let microseconds = i64::from_str_radix(part(cursor, "t")?, 16).ok()?;
     Some(microseconds / 1_000_000)
 }
