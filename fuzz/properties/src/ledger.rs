@@ -133,11 +133,12 @@ fn show_report(report: &Report) {
         "all were asked for"
     );
     let text = report_table(report, &view);
-    assert!(!text.contains(|letter: char| letter.is_control() && letter != '\n'));
+    assert!(!text.contains(is_obeyed));
     for note in &report.notes {
         assert!(!note_sentence(note, report.calendar.zone()).is_empty());
     }
     let json = report_json(report, &view).expect("a report is JSON");
+    assert!(!json.contains(is_obeyed));
     serde_json::from_str::<serde_json::Value>(&json).expect("what we wrote");
     assert!(report_csv(report, &view).ends_with('\n'));
 }
@@ -161,8 +162,9 @@ fn show_sessions(reader: &mut Reader, period: Option<Period>) -> Result<(), Stor
             now,
         };
         let text = sessions_table(&list, &heading, &view);
-        assert!(!text.contains(|letter: char| letter.is_control() && letter != '\n'));
+        assert!(!text.contains(is_obeyed));
         let json = sessions_json(&list, &zone, &view).expect("sessions are JSON");
+        assert!(!json.contains(is_obeyed));
         serde_json::from_str::<serde_json::Value>(&json).expect("what we wrote");
         assert!(sessions_csv(&list, &zone, &view).ends_with('\n'));
     }
@@ -201,6 +203,11 @@ fn resume(path: &Path) -> Result<(), StoreError> {
     }
     let _ = writer.retain(now.wall, &Config::default().ledger.retention)?;
     Ok(())
+}
+
+/// What a terminal would do something about.
+fn is_obeyed(letter: char) -> bool {
+    letter.is_control() && letter != '\n'
 }
 
 fn minute(second: i64) -> Minute {

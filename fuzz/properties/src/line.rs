@@ -30,7 +30,7 @@ pub fn line(bytes: &[u8]) {
                 assert_said(event, line);
                 let json = event_json(event).expect("an event is JSON");
                 serde_json::from_str::<serde_json::Value>(&json).expect("what we wrote");
-                assert!(!json.contains(|letter: char| letter.is_ascii_control()));
+                assert!(!json.contains(char::is_control));
                 match history.note(event) {
                     Noted::Login => logins += 1,
                     Noted::Closing => closings += 1,
