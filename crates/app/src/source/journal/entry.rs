@@ -13,6 +13,10 @@ struct Entry<'entry> {
 /// The entry's own cursor.
 #[must_use]
 pub fn cursor(entry: &[u8]) -> Option<String> {
+    // A list of values would be taken for the fields in their order.
+    if !entry.trim_ascii_start().starts_with(b"{") {
+        return None;
+    }
     let entry: Entry<'_> = serde_json::from_slice(entry).ok()?;
     Some(entry.cursor.into_owned())
 }
@@ -57,6 +61,7 @@ mod tests {
         assert_eq!(cursor(array.as_bytes()).as_deref(), Some(CURSOR));
         assert_eq!(cursor(b"-- Boot feb120477cd04981b770bb61bfb47d1a --"), None);
         assert_eq!(cursor(br#"{"MESSAGE":"x"}"#), None);
+        assert_eq!(cursor(br#"["s=1"]"#), None);
     }
 
     #[test]
