@@ -250,7 +250,7 @@ impl Question<'_> {
             };
             places.insert(account.id, self.builder.place(&subject));
         }
-        if let Some(period) = self.period_with_rows()? {
+        for period in self.periods_with_rows()? {
             let (segments, notes) = plan(
                 period,
                 self.request.per,
@@ -269,21 +269,30 @@ impl Question<'_> {
         Ok(self.builder.finish())
     }
 
-    /// The part of the period in which there can be rows, so that a period of
-    /// a thousand years costs no more than one of those that were metered.
-    fn period_with_rows(&self) -> rusqlite::Result<Option<Period>> {
-        let ends: (Option<i64>, Option<i64>) = self.connection.query_row(
-            "SELECT (SELECT min(start) FROM month), (SELECT max(start) FROM month)",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        let Some((first, last)) = ends.0.zip(ends.1) else {
-            return Ok(None);
-        };
+    /// The parts of the period in which there can be rows: whole runs of months
+    /// that have some. A period of a thousand years, or a row that a clock gone
+    /// wrong put there, costs no more than the months that were metered.
+    fn periods_with_rows(&self) -> rusqlite::Result<Vec<Period>> {
         let asked = self.request.period;
-        let end = self.ledger.bucket(Unit::Month, Minute(last)).end;
-        let period = Period::new(asked.since().max(Minute(first)), asked.until().min(end));
-        Ok((period.since() < period.until()).then_some(period))
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT min(start) FROM month WHERE start >= ?1")?;
+        let mut periods: Vec<Period> = Vec::new();
+        let mut from = self.ledger.bucket(Unit::Month, asked.since()).start;
+        loop {
+            let first: Option<i64> = statement.query_row([from.0], |row| row.get(0))?;
+            let Some(first) = first.map(Minute).filter(|first| *first < asked.until()) else {
+                return Ok(periods);
+            };
+            let month = self.ledger.bucket(Unit::Month, first);
+            let since = month.start.max(asked.since());
+            let until = month.end.min(asked.until());
+            match periods.last_mut() {
+                Some(last) if last.until() == since => *last = Period::new(last.since(), until),
+                _ => periods.push(Period::new(since, until)),
+            }
+            from = month.end;
+        }
     }
 
     fn read_segment(
