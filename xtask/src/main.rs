@@ -1,13 +1,15 @@
-//! The project's own commands: `cargo xtask test`, `lint` and `demo`.
+//! The project's own commands: `cargo xtask test`, `lint`, `fuzz` and `demo`.
 //!
 //! Each does all it needs by itself, on a machine that has nothing but Rust, and
 //! says what it could not do. None of them is needed to build or use sshmeter.
 
 mod build;
 mod demo;
+mod fuzz;
 mod lint;
 mod packages;
 mod test;
+mod tool;
 
 use std::process::ExitCode;
 
@@ -30,6 +32,15 @@ enum Command {
     },
     /// Check formatting, lints, and the licences and sources of dependencies.
     Lint,
+    /// Give the fuzz targets hostile input for a while, and say what they found.
+    Fuzz {
+        /// The target, or `all`.
+        #[arg(default_value = fuzz::ALL)]
+        target: String,
+        /// For how long, each.
+        #[arg(default_value_t = 300)]
+        seconds: u32,
+    },
     /// Meter three users on a throwaway server and hold the report against a packet capture.
     Demo,
 }
@@ -38,6 +49,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Test { arguments } => test::run(&arguments),
         Command::Lint => lint::run(),
+        Command::Fuzz { target, seconds } => fuzz::run(&target, seconds),
         Command::Demo => demo::run(),
     };
     match done {
