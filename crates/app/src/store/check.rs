@@ -22,7 +22,7 @@ pub struct Check {
 /// The ledger cannot be read at all.
 pub fn check(reader: &Reader) -> Result<Check, StoreError> {
     let failed = |error| reader.failed(error);
-    let connection = reader.connection();
+    let connection = reader.connection().map_err(failed)?;
     let mut problems = quick_check(connection).map_err(failed)?;
     if problems.is_empty() {
         // One transaction, or a commit in between would look like a fault.

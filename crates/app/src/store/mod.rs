@@ -8,6 +8,7 @@ mod amounts;
 mod bucket_sums;
 mod check;
 mod commit;
+mod distrust;
 mod error;
 mod lock;
 mod move_account;

@@ -22,6 +22,7 @@ use sshmeter_core::{
 
 use super::{
     amounts::{table_of, traffic_at},
+    distrust::{Patience, allow_tables_only},
     error::{Doing, StoreError},
     retain::kept,
     schema::{self, Format, MIGRATIONS, OPEN},
@@ -37,6 +38,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Reader {
     connection: Connection,
+    patience: Patience,
     path: PathBuf,
     format: i64,
     calendar: Calendar,
@@ -53,7 +55,7 @@ impl Reader {
         std::fs::metadata(path)
             .map_err(|error| StoreError::from_io(path, Doing::Reading, error))?;
         refuse_foreign(path)?;
-        let connection = connect(path)?;
+        let (connection, patience) = connect(path)?;
         let newest = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
         let format = match schema::format_of(&connection, path, Doing::Reading, newest)? {
             Format::Empty => return Err(StoreError::Missing(path.to_owned())),
@@ -69,6 +71,7 @@ impl Reader {
         Ok(Self {
             calendar: Calendar::new(zone_named(&zone_name)?),
             connection,
+            patience,
             path: path.to_owned(),
             format,
             zone_name,
@@ -138,19 +141,24 @@ impl Reader {
     ) -> Result<T, StoreError> {
         let Self {
             connection,
+            patience,
             path,
             calendar,
             ..
         } = self;
         connection
             .transaction()
-            .and_then(|transaction| work(&transaction, calendar))
+            .and_then(|transaction| {
+                patience.begin(&transaction)?;
+                work(&transaction, calendar)
+            })
             .map_err(|error| StoreError::from_sqlite(path, Doing::Reading, error))
     }
 
-    /// The connection, for the integrity check.
-    pub(super) fn connection(&self) -> &Connection {
-        &self.connection
+    /// The connection, for a check of the whole file.
+    pub(super) fn connection(&self) -> rusqlite::Result<&Connection> {
+        self.patience.begin(&self.connection)?;
+        Ok(&self.connection)
     }
 
     pub(super) fn failed(&self, error: rusqlite::Error) -> StoreError {
@@ -158,30 +166,34 @@ impl Reader {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, StoreError> {
+fn connect(path: &Path) -> Result<(Connection, Patience), StoreError> {
     let failed = |error| StoreError::from_sqlite(path, Doing::Reading, error);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-    let connection = match first_read(&connection) {
-        Ok(()) => connection,
+    match first_read(connection) {
+        Ok(ready) => Ok(ready),
         Err(error) if is_cannot_open(&error) && !has_unsaved_log(path) => {
             // No daemon runs and SQLite may not make its -shm here: nobody
             // else writes, so the file can be read as it lies.
             let uri = immutable_uri(path);
             let flags = flags | OpenFlags::SQLITE_OPEN_URI;
-            Connection::open_with_flags(uri, flags).map_err(failed)?
+            Connection::open_with_flags(uri, flags)
+                .and_then(first_read)
+                .map_err(failed)
         }
-        Err(error) if is_cannot_open(&error) => return Err(StoreError::Beside(path.to_owned())),
-        Err(error) => return Err(failed(error)),
-    };
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(connection)
+        Err(error) if is_cannot_open(&error) => Err(StoreError::Beside(path.to_owned())),
+        Err(error) => Err(failed(error)),
+    }
 }
 
-fn first_read(connection: &Connection) -> rusqlite::Result<()> {
+/// Makes a connection ready, and reads for the first time.
+fn first_read(mut connection: Connection) -> rusqlite::Result<(Connection, Patience)> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+    allow_tables_only(&connection)?;
+    let patience = Patience::with(&mut connection)?;
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok((connection, patience))
 }
 
 fn is_cannot_open(error: &rusqlite::Error) -> bool {
