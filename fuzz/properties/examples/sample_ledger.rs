@@ -3,7 +3,7 @@
 //!
 //! `cargo run -p fuzz-properties --example sample_ledger FILE`
 
-use std::{env, error::Error, path::Path};
+use std::{env, error::Error, fs, path::Path};
 
 use jiff::Timestamp;
 use sshmeter::{config::Config, store::Writer};
@@ -17,12 +17,16 @@ use sshmeter_core::{
 const BOOT: &str = "3b1f7c1e-5a3d-4c7e-9d53-0d9f6a1c2e44";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let path = env::args().nth(1).ok_or("the file's name is missing")?;
-    write(Path::new(&path))?;
-    let connection = rusqlite::Connection::open(&path)?;
+    let file = env::args().nth(1).ok_or("the file's name is missing")?;
+    let folder = tempfile::TempDir::new()?;
+    let ledger = folder.path().join("ledger.db");
+    write(&ledger)?;
+    let connection = rusqlite::Connection::open(&ledger)?;
     connection.execute_batch(
         "PRAGMA journal_mode = DELETE; PRAGMA page_size = 512; VACUUM; PRAGMA journal_mode = WAL;",
     )?;
+    drop(connection);
+    fs::copy(ledger, file)?;
     Ok(())
 }
 

@@ -77,14 +77,15 @@ fn read(path: &Path) -> Result<(), StoreError> {
     let _ = check(&reader)?;
     let _ = reader.is_empty()?;
     let month = Period::new(minute(1_793_487_600), minute(1_796_079_600));
+    let day = Period::new(minute(1_795_302_000), minute(1_795_388_400));
     let always = Period::new(Minute::of(Timestamp::MIN), Minute::of(Timestamp::MAX));
     let asked = Calendar::new(TimeZone::get("Asia/Kathmandu").expect("tzdata"));
     let own = reader.calendar().clone();
     for (by, per, period, calendar) in [
         (By::User, Per::Total, month, &own),
         (By::User, Per::Bucket(Unit::Month), always, &own),
-        (By::Credential, Per::Bucket(Unit::Day), month, &asked),
-        (By::Host, Per::Bucket(Unit::Hour), month, &own),
+        (By::Credential, Per::Bucket(Unit::Day), day, &asked),
+        (By::Host, Per::Bucket(Unit::Hour), day, &own),
         (By::Peer, Per::Total, always, &own),
         (By::Session, Per::Bucket(Unit::Minute), month, &asked),
         (By::User, Per::Bucket(Unit::Minute), always, &asked),

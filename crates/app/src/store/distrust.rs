@@ -17,8 +17,8 @@ const LONGEST_VALUE_BYTES: i32 = 1024 * 1024;
 
 /// So many steps of SQLite's machine pass between two looks at the patience.
 const STEPS_BETWEEN_LOOKS: u16 = 10_000;
-/// What any question may cost: about a second.
-const FEWEST_STEPS: u64 = 20_000_000;
+/// What any question may cost: a fraction of a second.
+const FEWEST_STEPS: u64 = 5_000_000;
 /// A row has twelve bytes at least, and its reading some dozen steps.
 const STEPS_A_BYTE: u64 = 64;
 
