@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::Result;
 
 use crate::{
-    build::{cargo, succeed},
+    build::{cargo, succeed, target},
     tool::{self, Tool},
 };
 
@@ -30,6 +30,7 @@ pub(crate) fn run() -> Result<()> {
             .args(["-D", "warnings"]),
         "clippy has something to say",
     )?;
+    lint_fuzz_targets()?;
     eprintln!("licences, bans and sources of dependencies");
     let mut deny = Command::new(tool::installed(&CARGO_DENY)?);
     deny.current_dir(crate::build::root()).args([
@@ -45,6 +46,27 @@ pub(crate) fn run() -> Result<()> {
          `cargo deny check advisories` looks them up"
     );
     Ok(())
+}
+
+/// The fuzz targets are a workspace of their own.
+fn lint_fuzz_targets() -> Result<()> {
+    eprintln!("formatting and lints of the fuzz targets");
+    let manifest = ["--manifest-path", "fuzz/Cargo.toml"];
+    succeed(
+        cargo().arg("fmt").args(manifest).arg("--check"),
+        "the fuzz targets are not formatted; `cargo fmt --manifest-path fuzz/Cargo.toml` does it",
+    )?;
+    succeed(
+        cargo()
+            .arg("clippy")
+            .args(manifest)
+            .args(["--all-targets", "--locked", "--target-dir"])
+            .arg(target())
+            .args(["--", "-D", "warnings"])
+            // Nothing is linked, so libFuzzer need not be compiled.
+            .env("CUSTOM_LIBFUZZER_PATH", "/nowhere/libfuzzer.a"),
+        "clippy has something to say of the fuzz targets",
+    )
 }
 
 /// rustup's minimal profile comes without these.
