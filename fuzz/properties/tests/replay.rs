@@ -6,6 +6,11 @@ use std::{
 };
 
 use fuzz_properties::TARGETS;
+use rustix::time::{ClockId, clock_gettime};
+
+/// What one input may take of a processor, whatever else the machine does: far
+/// more than any does, and far less than one that goes on and on.
+const SECONDS_FOR_ONE_INPUT: i64 = 20;
 
 fn fuzz_folder() -> &'static Path {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -49,7 +54,10 @@ fn no_seed_and_no_past_finding_breaks_a_promise() {
         {
             // What the test prints is shown when it fails: the last is the one.
             println!("{}", input.display());
+            let before = clock_gettime(ClockId::ThreadCPUTime).tv_sec;
             target(&fs::read(&input).expect("an input"));
+            let took = clock_gettime(ClockId::ThreadCPUTime).tv_sec - before;
+            assert!(took < SECONDS_FOR_ONE_INPUT, "it took {took} s");
         }
     }
 }
