@@ -8,7 +8,7 @@
 use std::{
     fs::{self, File},
     num::NonZero,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     process::{Command, Stdio},
     sync::Mutex,
     thread,
@@ -27,8 +27,9 @@ const CARGO_FUZZ: Tool = Tool {
     version: "0.13.1",
 };
 
-/// An input that takes this long is a finding.
-const SECONDS_FOR_ONE_INPUT: u32 = 10;
+/// An input that takes this long is a finding. None takes a second, but the
+/// machine may be busy.
+const SECONDS_FOR_ONE_INPUT: u32 = 60;
 /// So is one that needs more memory than this.
 const MEBIBYTES: u32 = 1024;
 
@@ -46,8 +47,8 @@ pub(crate) fn run(wanted: &str, seconds: u32) -> Result<()> {
             "there is no fuzz target `{wanted}`\nhint: there are {known}"
         );
     }
-    build(&targets)?;
     let places = Places::make()?;
+    build(&targets, &places)?;
     let outcomes = fuzz(&targets, seconds, &places)?;
     println!("{}", table(&outcomes));
     let findings: Vec<String> = outcomes.iter().flat_map(Outcome::findings).collect();
@@ -71,14 +72,19 @@ fn targets() -> Result<Vec<String>> {
     Ok(targets)
 }
 
-fn build(targets: &[String]) -> Result<()> {
+fn build(targets: &[String], places: &Places) -> Result<()> {
+    let compiler = Command::new("c++").arg("--version").output();
+    ensure!(
+        compiler.is_ok_and(|output| output.status.success()),
+        "there is no C++ compiler, and libFuzzer is made with one\nhint: apt-get install g++"
+    );
     let tool = tool::installed(&CARGO_FUZZ)?;
     let mut command = Command::new(tool);
     command
         .current_dir(root())
         .args(["fuzz", "build", "--fuzz-dir", "fuzz", "--sanitizer", "none"])
         .arg("--target-dir")
-        .arg(target().join("fuzz"));
+        .arg(&places.all);
     // cargo-fuzz takes the name of one target, or none for all.
     if let [one] = targets {
         command.arg(one);
@@ -96,7 +102,7 @@ struct Places {
 
 impl Places {
     fn make() -> Result<Self> {
-        let all = target().join("fuzz");
+        let all = path::absolute(target().join("fuzz")).context("no target folder")?;
         let memory = Path::new("/dev/shm");
         let scratch = if memory.is_dir() {
             memory.join(format!("sshmeter-fuzz-{}", std::process::id()))
