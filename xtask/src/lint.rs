@@ -1,16 +1,18 @@
 //! `cargo xtask lint`: what can be said about the code without running it.
 
-use std::{
-    path::PathBuf,
-    process::{Command, Stdio},
-};
+use std::process::{Command, Stdio};
 
 use anyhow::Result;
 
-use crate::build::{cargo, succeed, target};
+use crate::{
+    build::{cargo, succeed, target},
+    tool::{self, Tool},
+};
 
-/// Pinned, so that a new release of the tool cannot fail an old commit.
-const DENY_VERSION: &str = "0.20.2";
+const CARGO_DENY: Tool = Tool {
+    name: "cargo-deny",
+    version: "0.20.2",
+};
 
 /// Formatting, lints, dependencies.
 pub(crate) fn run() -> Result<()> {
@@ -28,8 +30,9 @@ pub(crate) fn run() -> Result<()> {
             .args(["-D", "warnings"]),
         "clippy has something to say",
     )?;
+    lint_fuzz_targets()?;
     eprintln!("licences, bans and sources of dependencies");
-    let mut deny = Command::new(deny()?);
+    let mut deny = Command::new(tool::installed(&CARGO_DENY)?);
     deny.current_dir(crate::build::root()).args([
         "--workspace",
         "check",
@@ -43,6 +46,27 @@ pub(crate) fn run() -> Result<()> {
          `cargo deny check advisories` looks them up"
     );
     Ok(())
+}
+
+/// The fuzz targets are a workspace of their own.
+fn lint_fuzz_targets() -> Result<()> {
+    eprintln!("formatting and lints of the fuzz targets");
+    let manifest = ["--manifest-path", "fuzz/Cargo.toml"];
+    succeed(
+        cargo().arg("fmt").args(manifest).arg("--check"),
+        "the fuzz targets are not formatted; `cargo fmt --manifest-path fuzz/Cargo.toml` does it",
+    )?;
+    succeed(
+        cargo()
+            .arg("clippy")
+            .args(manifest)
+            .args(["--all-targets", "--locked", "--target-dir"])
+            .arg(target())
+            .args(["--", "-D", "warnings"])
+            // Nothing is linked, so libFuzzer need not be compiled.
+            .env("CUSTOM_LIBFUZZER_PATH", "/nowhere/libfuzzer.a"),
+        "clippy has something to say of the fuzz targets",
+    )
 }
 
 /// rustup's minimal profile comes without these.
@@ -60,31 +84,4 @@ fn have_component(command: &str, component: &str) -> Result<()> {
         Command::new("rustup").args(["component", "add", component]),
         &format!("{component} is not there and cannot be added"),
     )
-}
-
-/// The cargo-deny of the path where it is the pinned one, else one of our own.
-fn deny() -> Result<PathBuf> {
-    let ours = target().join("tools/bin/cargo-deny");
-    for candidate in [PathBuf::from("cargo-deny"), ours.clone()] {
-        let said = Command::new(&candidate).arg("--version").output();
-        if said.is_ok_and(|output| {
-            String::from_utf8_lossy(&output.stdout).trim() == format!("cargo-deny {DENY_VERSION}")
-        }) {
-            return Ok(candidate);
-        }
-    }
-    eprintln!(
-        "installing cargo-deny {DENY_VERSION} under {}",
-        ours.display()
-    );
-    succeed(
-        cargo()
-            .args(["install", "--locked", "--quiet", "cargo-deny"])
-            .args(["--version", DENY_VERSION, "--root"])
-            .arg(target().join("tools"))
-            .arg("--target-dir")
-            .arg(target().join("tools/build")),
-        "cargo-deny did not build",
-    )?;
-    Ok(ours)
 }

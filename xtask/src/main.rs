@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test`, `crash`, `lint` and `demo`.
+//! The project's own commands: `cargo xtask test`, `crash`, `fuzz`, `lint` and `demo`.
 //!
 //! Each does all it needs by itself, on a machine that has nothing but Rust, and
 //! says what it could not do. None of them is needed to build or use sshmeter.
@@ -6,9 +6,11 @@
 mod build;
 mod crash;
 mod demo;
+mod fuzz;
 mod lint;
 mod packages;
 mod test;
+mod tool;
 
 use std::process::ExitCode;
 
@@ -37,6 +39,15 @@ enum Command {
     },
     /// Check formatting, lints, and the licences and sources of dependencies.
     Lint,
+    /// Give the fuzz targets hostile input for a while, and say what they found.
+    Fuzz {
+        /// The target, or `all`.
+        #[arg(default_value = fuzz::ALL)]
+        target: String,
+        /// For how long, each.
+        #[arg(default_value_t = 300)]
+        seconds: u32,
+    },
     /// Meter three users on a throwaway server and hold the report against a packet capture.
     Demo,
 }
@@ -46,6 +57,7 @@ fn main() -> ExitCode {
         Command::Test { arguments } => test::run(&arguments),
         Command::Crash { rounds } => crash::run(rounds),
         Command::Lint => lint::run(),
+        Command::Fuzz { target, seconds } => fuzz::run(&target, seconds),
         Command::Demo => demo::run(),
     };
     match done {

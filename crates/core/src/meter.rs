@@ -200,20 +200,28 @@ impl TcpSample {
         let header = version.header_bytes() + 20 + if self.has(TIMESTAMPS) { 12 } else { 0 };
         let handshake = version.header_bytes() + 20 + self.handshake_options_bytes();
         let wrap = header << 32;
-        // Our SYN-ACK is in no counter; the peer's SYN is one of its segments,
-        // only longer than the others.
-        let outbound = self.bytes_sent? + u64::from(self.segments_out?) * header + handshake;
-        let reports = u64::from(self.duplicates_reported.unwrap_or(0)) * DUPLICATE_REPORT_BYTES;
-        let inbound = payload.inbound
-            + u64::from(self.segments_in?) * header
-            + reports
-            + (handshake - header);
+        let segments = |count: u32| u64::from(count) * header;
         let behind = if self.fin_came_after_the_end() {
             header
         } else {
             0
         };
-        let (inbound, outbound) = (inbound + behind, outbound + behind);
+        // Our SYN-ACK is in no counter; the peer's SYN is one of its segments,
+        // only longer than the others.
+        let outbound = sum([
+            self.bytes_sent?,
+            segments(self.segments_out?),
+            handshake,
+            behind,
+        ]);
+        let reports = u64::from(self.duplicates_reported.unwrap_or(0)) * DUPLICATE_REPORT_BYTES;
+        let inbound = sum([
+            payload.inbound,
+            segments(self.segments_in?),
+            reports,
+            handshake - header,
+            behind,
+        ]);
         let earlier = earlier.unwrap_or_default();
         Some(Flow {
             inbound: unwrapped(inbound, earlier.inbound, wrap),
@@ -238,6 +246,11 @@ impl TcpSample {
     fn has(&self, option: u8) -> bool {
         self.options & option != 0
     }
+}
+
+/// Figures of no connection there ever was end at the largest number.
+fn sum<const N: usize>(figures: [u64; N]) -> u64 {
+    figures.into_iter().fold(0, u64::saturating_add)
 }
 
 /// Adds as many whole wraps as make `now` no less than `earlier`.

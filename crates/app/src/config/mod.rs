@@ -142,6 +142,14 @@ impl Config {
                 failure
             }
         })?;
+        Self::of_bytes(path, bytes)
+    }
+
+    /// Reads the config a file holds; `path` is what a fault calls it.
+    ///
+    /// # Errors
+    /// A usage failure that points at file, line and column.
+    pub fn of_bytes(path: &Path, bytes: Vec<u8>) -> Outcome<Self> {
         let text = String::from_utf8(bytes).map_err(|error| {
             let place = error.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(error.as_bytes());

@@ -10,7 +10,7 @@ use sshmeter_core::{
     units::Traffic,
 };
 
-use super::{View, report_table::columns, rfc3339, zone_name};
+use super::{View, report_table::columns, rfc3339, text::printable_json, zone_name};
 use crate::store::{ListedSession, SessionList};
 
 /// A report as one JSON object.
@@ -33,7 +33,7 @@ pub fn report_json(report: &Report, view: &View<'_>) -> serde_json::Result<Strin
             .collect(),
         total: SumDocument(&report.total),
     };
-    Ok(serde_json::to_string_pretty(&document)? + "\n")
+    Ok(printable_json(serde_json::to_string_pretty(&document)?) + "\n")
 }
 
 #[derive(Serialize)]
@@ -142,7 +142,7 @@ pub fn sessions_json(
         .iter()
         .map(|session| SessionDocument::new(session, zone, view))
         .collect::<Vec<_>>();
-    Ok(serde_json::to_string_pretty(&documents)? + "\n")
+    Ok(printable_json(serde_json::to_string_pretty(&documents)?) + "\n")
 }
 
 /// A session as programs see it.

@@ -11,7 +11,7 @@ use sshmeter_core::{
 use super::{
     View,
     grid::{Grid, Heading},
-    text::printable,
+    text::{printable, printable_json},
 };
 
 /// Signs of a fingerprint or certificate id that a table shows.
@@ -130,7 +130,7 @@ pub fn event_json(event: &Event) -> serde_json::Result<String> {
             reason,
         },
     };
-    serde_json::to_string(&row)
+    serde_json::to_string(&row).map(printable_json)
 }
 
 /// The columns of the sessions' table.

@@ -23,6 +23,28 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// JSON that means the same and has nothing in it for a terminal to obey: what
+/// could deceive is written as JSON's own escape. Such characters can only be in
+/// texts, and of those JSON's writers escape no more than they must.
+#[must_use]
+pub fn printable_json(json: String) -> String {
+    let deceives = |character| deceives(character) && character != '\n';
+    if !json.contains(deceives) {
+        return json;
+    }
+    let mut shown = String::with_capacity(json.len() + 8);
+    for character in json.chars() {
+        if deceives(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                shown.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
 fn deceives(character: char) -> bool {
     character.is_control()
         || matches!(
@@ -56,6 +78,14 @@ mod tests {
         #[test]
         fn no_control_is_left(text in any::<String>()) {
             prop_assert!(!printable(&text).contains(deceives));
+        }
+
+        #[test]
+        fn json_means_what_it_meant(text in "(\\PC|[\u{0}-\u{ff}\u{202e}\u{feff}\u{e0041}]){0,20}") {
+            let json = printable_json(serde_json::to_string(&text).expect("a text"));
+            prop_assert!(!json.contains(deceives));
+            let read: String = serde_json::from_str(&json).expect("JSON");
+            prop_assert_eq!(read, text);
         }
     }
 }

@@ -10,7 +10,10 @@ use jiff::Timestamp;
 use sshmeter_core::ledger::Checkpoint;
 use tokio::sync::mpsc::Sender;
 
-pub use self::choice::{Choice, Kind, choose};
+pub use self::{
+    choice::{Choice, Kind, choose},
+    journal::entry,
+};
 
 /// One line of log, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -140,6 +140,11 @@ impl StoreError {
                 path,
                 detail: message.clone().unwrap_or_else(|| failure.to_string()),
             },
+            // Only a reader that lost its patience interrupts.
+            ErrorCode::OperationInterrupted => Self::Corrupt {
+                path,
+                detail: "its pages hold more rows than a file of its size can".to_owned(),
+            },
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Locked(path),
             ErrorCode::DiskFull => Self::NoSpace(path),
             ErrorCode::ReadOnly if doing == Doing::Writing => Self::ReadOnly(path),

@@ -8,6 +8,7 @@ mod amounts;
 mod bucket_sums;
 mod commit;
 mod copy;
+mod distrust;
 mod error;
 mod lock;
 mod move_account;

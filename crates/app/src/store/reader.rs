@@ -22,6 +22,7 @@ use sshmeter_core::{
 
 use super::{
     amounts::{table_of, traffic_at},
+    distrust::{Patience, allow_tables_only},
     error::{Doing, StoreError},
     retain::kept,
     schema::{self, Format, MIGRATIONS, OPEN},
@@ -37,6 +38,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Reader {
     connection: Connection,
+    patience: Patience,
     path: PathBuf,
     format: i64,
     calendar: Calendar,
@@ -53,7 +55,7 @@ impl Reader {
         std::fs::metadata(path)
             .map_err(|error| StoreError::from_io(path, Doing::Reading, error))?;
         refuse_foreign(path)?;
-        let connection = connect(path)?;
+        let (connection, patience) = connect(path)?;
         let newest = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
         let format = match schema::format_of(&connection, path, Doing::Reading, newest)? {
             Format::Empty => return Err(StoreError::Missing(path.to_owned())),
@@ -69,6 +71,7 @@ impl Reader {
         Ok(Self {
             calendar: Calendar::new(zone_named(&zone_name)?),
             connection,
+            patience,
             path: path.to_owned(),
             format,
             zone_name,
@@ -138,13 +141,17 @@ impl Reader {
     ) -> Result<T, StoreError> {
         let Self {
             connection,
+            patience,
             path,
             calendar,
             ..
         } = self;
         connection
             .transaction()
-            .and_then(|transaction| work(&transaction, calendar))
+            .and_then(|transaction| {
+                patience.begin(&transaction)?;
+                work(&transaction, calendar)
+            })
             .map_err(|error| StoreError::from_sqlite(path, Doing::Reading, error))
     }
 
@@ -153,35 +160,44 @@ impl Reader {
         &self.connection
     }
 
+    /// From here on one more question to the whole of the file may be asked.
+    pub(super) fn begin_question(&self) -> rusqlite::Result<()> {
+        self.patience.begin(&self.connection)
+    }
+
     pub(super) fn failed(&self, error: rusqlite::Error) -> StoreError {
         StoreError::from_sqlite(&self.path, Doing::Reading, error)
     }
 }
 
-pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
+pub(super) fn connect(path: &Path) -> Result<(Connection, Patience), StoreError> {
     let failed = |error| StoreError::from_sqlite(path, Doing::Reading, error);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-    let connection = match first_read(&connection) {
-        Ok(()) => connection,
+    match first_read(connection) {
+        Ok(ready) => Ok(ready),
         Err(error) if is_cannot_open(&error) && !has_unsaved_log(path) => {
             // No daemon runs and SQLite may not make its -shm here: nobody
             // else writes, so the file can be read as it lies.
             let uri = immutable_uri(path);
             let flags = flags | OpenFlags::SQLITE_OPEN_URI;
-            Connection::open_with_flags(uri, flags).map_err(failed)?
+            Connection::open_with_flags(uri, flags)
+                .and_then(first_read)
+                .map_err(failed)
         }
-        Err(error) if is_cannot_open(&error) => return Err(StoreError::Beside(path.to_owned())),
-        Err(error) => return Err(failed(error)),
-    };
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(connection)
+        Err(error) if is_cannot_open(&error) => Err(StoreError::Beside(path.to_owned())),
+        Err(error) => Err(failed(error)),
+    }
 }
 
-fn first_read(connection: &Connection) -> rusqlite::Result<()> {
+/// Makes a connection ready, and reads for the first time.
+fn first_read(mut connection: Connection) -> rusqlite::Result<(Connection, Patience)> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+    allow_tables_only(&connection)?;
+    let patience = Patience::with(&mut connection)?;
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok((connection, patience))
 }
 
 fn is_cannot_open(error: &rusqlite::Error) -> bool {
@@ -250,7 +266,7 @@ impl Question<'_> {
             };
             places.insert(account.id, self.builder.place(&subject));
         }
-        if let Some(period) = self.period_with_rows()? {
+        for period in self.periods_with_rows()? {
             let (segments, notes) = plan(
                 period,
                 self.request.per,
@@ -269,21 +285,30 @@ impl Question<'_> {
         Ok(self.builder.finish())
     }
 
-    /// The part of the period in which there can be rows, so that a period of
-    /// a thousand years costs no more than one of those that were metered.
-    fn period_with_rows(&self) -> rusqlite::Result<Option<Period>> {
-        let ends: (Option<i64>, Option<i64>) = self.connection.query_row(
-            "SELECT (SELECT min(start) FROM month), (SELECT max(start) FROM month)",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        let Some((first, last)) = ends.0.zip(ends.1) else {
-            return Ok(None);
-        };
+    /// The parts of the period in which there can be rows: whole runs of months
+    /// that have some. A period of a thousand years, or a row that a clock gone
+    /// wrong put there, costs no more than the months that were metered.
+    fn periods_with_rows(&self) -> rusqlite::Result<Vec<Period>> {
         let asked = self.request.period;
-        let end = self.ledger.bucket(Unit::Month, Minute(last)).end;
-        let period = Period::new(asked.since().max(Minute(first)), asked.until().min(end));
-        Ok((period.since() < period.until()).then_some(period))
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT min(start) FROM month WHERE start >= ?1")?;
+        let mut periods: Vec<Period> = Vec::new();
+        let mut from = self.ledger.bucket(Unit::Month, asked.since()).start;
+        loop {
+            let first: Option<i64> = statement.query_row([from.0], |row| row.get(0))?;
+            let Some(first) = first.map(Minute).filter(|first| *first < asked.until()) else {
+                return Ok(periods);
+            };
+            let month = self.ledger.bucket(Unit::Month, first);
+            let since = month.start.max(asked.since());
+            let until = month.end.min(asked.until());
+            match periods.last_mut() {
+                Some(last) if last.until() == since => *last = Period::new(last.since(), until),
+                _ => periods.push(Period::new(since, until)),
+            }
+            from = month.end;
+        }
     }
 
     fn read_segment(

@@ -26,6 +26,7 @@ use sshmeter_core::{
 use super::{
     amounts::AmountError,
     commit::{store_checkpoint, store_entries, store_session},
+    distrust::allow_tables_only,
     error::{Doing, StoreError},
     lock::LedgerLock,
     schema::{self, MIGRATIONS, OPEN},
@@ -290,6 +291,7 @@ fn connect(path: &Path, newest: i64) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
+    allow_tables_only(&connection).map_err(sqlite)?;
     // Before the first pragma that writes: a foreign file is left as it is.
     schema::format_of(&connection, path, Doing::Writing, newest)?;
     connection

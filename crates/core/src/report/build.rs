@@ -148,7 +148,10 @@ impl Builder {
             Place::Shown(group) => {
                 self.sessions += 1;
                 let first = self.bucket_start(span.begin.max(period.since()));
-                let last = span.end.map_or(period.until(), Minute::next);
+                // A damaged ledger's session may end before it begins.
+                let last = span
+                    .end
+                    .map_or(period.until(), |end| end.max(span.begin).next());
                 let after = self.bucket_end(Minute(last.min(period.until()).0 - 1));
                 let changes = &mut self.changes[group.0];
                 count(&mut changes.first_seen, first);

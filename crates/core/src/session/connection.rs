@@ -82,7 +82,7 @@ impl Connection {
             login: record.login,
             opened: record.opened,
             // What was seen first may have been there for a while.
-            not_before: record.opened - RESTORED_SLACK,
+            not_before: (record.opened.checked_sub(RESTORED_SLACK)).unwrap_or(Timestamp::MIN),
             closed: record.closed,
             reason: None,
             heard_late: None,

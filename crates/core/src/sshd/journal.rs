@@ -43,6 +43,10 @@ pub struct NotAnEntry;
 /// # Errors
 /// [`NotAnEntry`], where the text is something else.
 pub fn parse_journal(entry: &[u8]) -> Result<JournalEntry, NotAnEntry> {
+    // A list of values would be taken for the fields in their order.
+    if !entry.trim_ascii_start().starts_with(b"{") {
+        return Err(NotAnEntry);
+    }
     let fields: Fields = serde_json::from_slice(entry).map_err(|_| NotAnEntry)?;
     Ok(JournalEntry {
         time: fields.time(),

@@ -11,7 +11,12 @@ struct Entry<'entry> {
 }
 
 /// The entry's own cursor.
-pub(super) fn cursor(entry: &[u8]) -> Option<String> {
+#[must_use]
+pub fn cursor(entry: &[u8]) -> Option<String> {
+    // A list of values would be taken for the fields in their order.
+    if !entry.trim_ascii_start().starts_with(b"{") {
+        return None;
+    }
     let entry: Entry<'_> = serde_json::from_slice(entry).ok()?;
     Some(entry.cursor.into_owned())
 }
@@ -19,14 +24,16 @@ pub(super) fn cursor(entry: &[u8]) -> Option<String> {
 /// Whether two cursors are of one entry. When journald moves its files from
 /// /run to /var, sequence id and number can change (`s`, `i`); boot, times and
 /// the content's hash stay.
-pub(super) fn same(one: &str, other: &str) -> bool {
+#[must_use]
+pub fn same(one: &str, other: &str) -> bool {
     ["b", "m", "t", "x"]
         .into_iter()
         .all(|key| part(one, key).is_some() && part(one, key) == part(other, key))
 }
 
 /// The second of the entry's arrival, as its cursor tells it.
-pub(super) fn second(cursor: &str) -> Option<i64> {
+#[must_use]
+pub fn second(cursor: &str) -> Option<i64> {
     let microseconds = i64::from_str_radix(part(cursor, "t")?, 16).ok()?;
     Some(microseconds / 1_000_000)
 }
@@ -54,6 +61,7 @@ mod tests {
         assert_eq!(cursor(array.as_bytes()).as_deref(), Some(CURSOR));
         assert_eq!(cursor(b"-- Boot feb120477cd04981b770bb61bfb47d1a --"), None);
         assert_eq!(cursor(br#"{"MESSAGE":"x"}"#), None);
+        assert_eq!(cursor(br#"["s=1"]"#), None);
     }
 
     #[test]

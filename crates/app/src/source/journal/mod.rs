@@ -7,7 +7,7 @@
 //! sees its output closed and exits.
 
 mod command;
-mod entry;
+pub mod entry;
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _},

@@ -180,7 +180,7 @@ fn copy(ledger: &Path, draft: &Draft, progress: &mut Progress<'_>) -> Result<(),
 fn open_source(path: &Path) -> Result<Connection, StoreError> {
     fs::metadata(path).map_err(|error| StoreError::from_io(path, Doing::Reading, error))?;
     refuse_foreign(path)?;
-    let connection = reader::connect(path)?;
+    let (connection, _) = reader::connect(path)?;
     let newest = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     match format_of(&connection, path, Doing::Reading, newest)? {
         Format::Empty => Err(StoreError::Missing(path.to_owned())),

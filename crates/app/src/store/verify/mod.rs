@@ -70,6 +70,7 @@ pub fn verify(reader: &Reader, depth: Depth, limit: usize) -> Result<Verificatio
         .unchecked_transaction()
         .map_err(failed)?;
     let mut check = Check {
+        reader,
         connection: &snapshot,
         calendar: reader.calendar(),
         accounts: HashMap::new(),
@@ -92,6 +93,7 @@ pub fn verify(reader: &Reader, depth: Depth, limit: usize) -> Result<Verificatio
 
 /// A check under way.
 struct Check<'a> {
+    reader: &'a Reader,
     connection: &'a Connection,
     calendar: &'a Calendar,
     accounts: HashMap<i64, Owner>,
@@ -136,7 +138,8 @@ impl Check<'_> {
         &mut self,
         step: impl FnOnce(&mut Self) -> rusqlite::Result<()>,
     ) -> rusqlite::Result<()> {
-        match step(self) {
+        let done = self.reader.begin_question().and_then(|()| step(self));
+        match done {
             Err(error) if is_damage(&error) => {
                 let words = format!("some of its rows cannot be read: {error}");
                 self.tell(Subject::File, Wrong::Told(words));
@@ -155,6 +158,8 @@ fn is_damage(error: &rusqlite::Error) -> bool {
             rusqlite::ErrorCode::DatabaseCorrupt
                 | rusqlite::ErrorCode::NotADatabase
                 | rusqlite::ErrorCode::Unknown
+                // It took more than a file of that size explains.
+                | rusqlite::ErrorCode::OperationInterrupted
         ),
         _ => true,
     }

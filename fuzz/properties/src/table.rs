@@ -1,0 +1,305 @@
+//! Any story of connections, log lines, commits and restarts, told to the
+//! session table with clocks and witnesses of every kind.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use sshmeter_core::{
+    identity::{BootId, Endpoint, Pid, SocketCookie, UserName},
+    ledger::{Batch, Checkpoint, SessionRecord},
+    meter::{Socket, TcpSample},
+    session::{Moment, Owner, Table, UNSEEN, Witness},
+    sshd::{Event, LoggedSession, Sender, What},
+    units::Traffic,
+};
+
+use crate::choices::Choices;
+
+/// Few connections, so that chance makes them meet.
+const CONNECTIONS: u8 = 6;
+const NAMES: [&str; 3] = ["alice", "bob", "zoë"];
+
+/// Tells the table a story and asks after every commit whether the books agree.
+pub fn table(bytes: &[u8]) {
+    let mut choices = Choices::of(bytes);
+    let mut world = World::new();
+    while world.act(&mut choices).is_some() {}
+    // Whatever was told: what is alive is read and written once more.
+    let now = world.now();
+    world.table.dump(&world.live(), now);
+    world.table.failed();
+    world.commit(true);
+    for (which, moved) in &world.moved {
+        if !world.over.contains(which) {
+            let record = world.saved.get(&SocketCookie(u64::from(*which)));
+            let payload = record.and_then(|record| record.total.payload);
+            assert_eq!(payload.map(|payload| payload.inbound), Some(*moved));
+        }
+    }
+}
+
+/// The machine that is measured, and the ledger.
+struct World {
+    table: Table,
+    wall: Timestamp,
+    monotonic: Duration,
+    moved: BTreeMap<u8, u64>,
+    over: BTreeSet<u8>,
+    read_to: u64,
+    saved: BTreeMap<SocketCookie, SessionRecord>,
+    entered: BTreeMap<SocketCookie, Traffic>,
+    checkpoint: Option<Checkpoint>,
+}
+
+impl World {
+    fn new() -> Self {
+        let wall = Timestamp::constant(1_795_368_000, 0);
+        let monotonic = Duration::from_secs(1000);
+        let now = Moment { wall, monotonic };
+        Self {
+            table: Table::resume(boot(), Timestamp::UNIX_EPOCH, Vec::new(), None, now).0,
+            wall,
+            monotonic,
+            moved: BTreeMap::new(),
+            over: BTreeSet::new(),
+            read_to: 0,
+            saved: BTreeMap::new(),
+            entered: BTreeMap::new(),
+            checkpoint: None,
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment {
+            wall: self.wall,
+            monotonic: self.monotonic,
+        }
+    }
+
+    /// Lets one thing happen; `None` where nothing is left to choose.
+    fn act(&mut self, choices: &mut Choices<'_>) -> Option<()> {
+        let now = self.now();
+        match choices.byte()? % 12 {
+            0 | 1 => {
+                let which = choices.byte()? % CONNECTIONS;
+                let bytes = 1_u64 << (choices.byte()? % 40);
+                if !self.over.contains(&which) {
+                    *self.moved.entry(which).or_default() += bytes;
+                }
+            }
+            2 => {
+                let which = choices.byte()? % CONNECTIONS;
+                let is_heard = choices.byte()? % 2 == 0;
+                if self.moved.contains_key(&which) && self.over.insert(which) && is_heard {
+                    self.table.ended(&self.socket(which), now);
+                }
+            }
+            3 | 4 => {
+                self.pass(i64::from(choices.byte()?));
+                let now = self.now();
+                self.table.dump(&self.live(), now);
+            }
+            5 => {
+                let event = self.event(choices)?;
+                let witness = witness(choices)?;
+                self.table.hear(&event, witness, now);
+            }
+            6 => {
+                self.read_to += 1;
+                self.table.read_to(place(self.read_to));
+            }
+            7 | 8 => self.commit(choices.byte()? % 3 > 0),
+            9 => self.restart(),
+            10 => {
+                let owner = Owner {
+                    inode: inode(choices.byte()? % CONNECTIONS),
+                    started: self.some_time(choices)?,
+                    pid: Pid(u32::from(choices.byte()?)),
+                    user: choices.one_of(&NAMES).map(|name| UserName::new(*name)),
+                };
+                self.table.adopt(&owner);
+            }
+            _ => self.set_clock(choices)?,
+        }
+        for refusal in self.table.take_refusals() {
+            assert!(!refusal.to_string().is_empty());
+        }
+        Some(())
+    }
+
+    fn pass(&mut self, seconds: i64) {
+        self.monotonic += Duration::from_secs(seconds.unsigned_abs());
+        let passed = SignedDuration::from_secs(seconds);
+        self.wall = self.wall.saturating_add(passed).expect("a duration");
+    }
+
+    /// Somebody sets the clock, or a line claims a time.
+    fn some_time(&self, choices: &mut Choices<'_>) -> Option<Timestamp> {
+        Some(match choices.byte()? % 4 {
+            0 => self.wall,
+            1 => {
+                let seconds = i64::from(choices.byte()?) - 128;
+                let moved = self.wall.saturating_add(SignedDuration::from_secs(seconds));
+                moved.expect("a duration")
+            }
+            2 => Timestamp::from_second(choices.number()?).ok()?,
+            _ => *choices.one_of(&[Timestamp::MIN, Timestamp::MAX, Timestamp::UNIX_EPOCH])?,
+        })
+    }
+
+    fn set_clock(&mut self, choices: &mut Choices<'_>) -> Option<()> {
+        self.wall = self.some_time(choices)?;
+        Some(())
+    }
+
+    fn event(&self, choices: &mut Choices<'_>) -> Option<Event> {
+        let kind = choices.byte()?;
+        let user = UserName::new(*choices.one_of(&NAMES)?);
+        let peer = peer(choices.byte()? % CONNECTIONS);
+        let what = match kind % 5 {
+            0 => What::Connected { peer, local: None },
+            1 | 2 => What::Accepted {
+                user,
+                method: "publickey".to_owned(),
+                peer: (kind < 250).then_some(peer),
+                credential: None,
+            },
+            3 => What::Opened { user },
+            _ => What::Disconnected {
+                user: None,
+                peer: Some(peer),
+                reason: "disconnected by user".to_owned(),
+            },
+        };
+        let event = Event {
+            time: Some(self.some_time(choices)?),
+            pid: Some(Pid(7)),
+            sender: Sender::Claimed,
+            what,
+        };
+        Some(event)
+    }
+
+    fn socket(&self, which: u8) -> Socket {
+        let bytes = self.moved.get(&which).copied().unwrap_or_default();
+        Socket {
+            cookie: SocketCookie(u64::from(which)),
+            local: Endpoint::new([192, 0, 2, 1].into(), 22),
+            peer: peer(which),
+            inode: Some(inode(which)),
+            sample: TcpSample {
+                state: 1,
+                bytes_acked: Some(bytes),
+                bytes_received: Some(bytes),
+                segments_out: Some(1),
+                segments_in: Some(1),
+                bytes_sent: Some(bytes),
+                bytes_retransmitted: Some(0),
+                ..TcpSample::default()
+            },
+        }
+    }
+
+    fn live(&self) -> Vec<Socket> {
+        let alive = self.moved.keys().filter(|which| !self.over.contains(which));
+        alive.map(|which| self.socket(*which)).collect()
+    }
+
+    fn commit(&mut self, goes_well: bool) {
+        match self.table.take_batch() {
+            Some(batch) if goes_well => {
+                self.write(&batch);
+                self.table.committed();
+            }
+            _ => self.table.failed(),
+        }
+    }
+
+    fn write(&mut self, batch: &Batch) {
+        let mut written = BTreeSet::new();
+        for record in &batch.sessions {
+            assert!(written.insert(record.id.cookie), "twice in one batch");
+            if let Some(closing) = &record.closed {
+                assert!(record.opened <= closing.at && !closing.reason.is_empty());
+            }
+            let earlier = self.saved.insert(record.id.cookie, record.clone());
+            if let Some(login) = earlier.and_then(|earlier| earlier.login) {
+                let user = record.login.as_ref().map(|login| &login.user);
+                assert_eq!(Some(&login.user), user, "the first name wins");
+            }
+        }
+        for entry in &batch.entries {
+            assert!(written.contains(&entry.session.cookie) && !entry.traffic.is_nothing());
+            let sum = self.entered.entry(entry.session.cookie).or_default();
+            *sum = sum.plus(entry.traffic);
+        }
+        for (cookie, record) in &self.saved {
+            let entered = self.entered.get(cookie).copied().unwrap_or_default();
+            assert_eq!(entered, record.total, "the sum of entries is the total");
+            assert_eq!(record.reading.0, record.total, "and the last reading");
+        }
+        if let Some(checkpoint) = &batch.checkpoint {
+            let text = serde_json::to_string(checkpoint).expect("a checkpoint is JSON");
+            let read: Checkpoint = serde_json::from_str(&text).expect("what we wrote");
+            assert_eq!(read, *checkpoint);
+            self.checkpoint = Some(read);
+        }
+    }
+
+    /// The daemon dies and comes back with what the ledger keeps for it.
+    fn restart(&mut self) {
+        let now = self.now();
+        let is_kept = |record: &&SessionRecord| {
+            let closed = record.closed.as_ref();
+            closed.is_none_or(|closing| closing.reason == UNSEEN)
+        };
+        let saved = self.saved.values().filter(is_kept).cloned().collect();
+        let booted = Timestamp::UNIX_EPOCH;
+        let checkpoint = self.checkpoint.clone();
+        self.table = Table::resume(boot(), booted, saved, checkpoint, now).0;
+        let past = self.saved.keys().map(|cookie| LoggedSession {
+            user: UserName::new(NAMES[0]),
+            method: None,
+            peer: Some(peer(u8::try_from(cookie.0).unwrap_or(0))),
+            credential: None,
+            pid: None,
+            opened: Some(now.wall),
+            end: None,
+        });
+        self.table.recall(past.collect());
+    }
+}
+
+fn boot() -> BootId {
+    BootId("this-boot".to_owned())
+}
+
+fn peer(which: u8) -> Endpoint {
+    // Two connections share each address.
+    Endpoint::new([192, 0, 2, 7].into(), 4000 + u16::from(which / 2))
+}
+
+fn inode(which: u8) -> u32 {
+    500 + u32::from(which)
+}
+
+fn place(offset: u64) -> Checkpoint {
+    Checkpoint::File {
+        path: "log".to_owned(),
+        device: 1,
+        inode: 2,
+        offset,
+        first_line_crc: None,
+    }
+}
+
+fn witness(choices: &mut Choices<'_>) -> Option<Witness> {
+    Some(match choices.byte()? % 4 {
+        0 => Witness::Stranger,
+        1 => Witness::Holds(vec![inode(choices.byte()? % CONNECTIONS)]),
+        _ => Witness::Silent,
+    })
+}
