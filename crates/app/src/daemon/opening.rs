@@ -1,32 +1,36 @@
 //! The daemon's start: from a config to a running meter, in the order that
-//! leaves no gap. Ends of connections are heard first, then the log's past is
-//! read to a known place, then the first reading is taken, and from that place
-//! on the log is followed.
+//! leaves no gap. Ends of connections are heard first, then the ledger is opened,
+//! then the log's past is read to a known place, then the first reading is taken,
+//! and from that place on the log is followed.
+
+use std::time::Duration;
 
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 use sshmeter_core::{
     identity::BootId,
     ledger::{Checkpoint, SessionRecord},
-    session::{Owner, Table},
+    meter::Socket,
+    session::{Moment, Owner, Table},
     sshd::{History, Parsed},
 };
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{
-    Daemon, Signals,
+    Daemon, RETRY_DELAY, Signals,
     clock::{Clock, Schedule},
     hearing::understand,
     recorder::Recorder,
     refusals::Refusals,
     service,
     survey::Survey,
+    trouble::Trouble,
 };
 use crate::{
     config::Config,
     error::{Failure, Outcome},
     kernel::{boot, ports, process, sockdiag::SocketMeter},
-    source,
+    source::{self, Choice},
     store::Writer,
 };
 
@@ -54,20 +58,27 @@ pub struct Opening {
 ///
 /// # Errors
 /// Whatever of these cannot be had, as a sentence with a hint.
-pub fn open(config: Config) -> Outcome<(Daemon, Opening)> {
+pub async fn open(config: Config) -> Outcome<(Daemon, Opening)> {
     let source = source::choose(&config.source)?;
-    let mut writer = Writer::open(&config.ledger.path, config.ledger.timezone.as_deref())?;
+    let mut survey = Survey::new(config.meter.ports.as_deref());
+    let ports_why = find_ports(&config, &mut survey)?;
+    let mut meter = SocketMeter::open(&survey.watched()).map_err(needs_rights)?;
+    let clock = Clock::start();
+    let Opened {
+        mut writer,
+        endings,
+        log_from,
+    } = open_ledger(&config, &source, &mut meter, &clock).await?;
     let zone = writer.zone().to_owned();
-    for notice in writer.notices() {
+    for notice in writer.take_notices() {
         warn!("{notice}");
     }
-    let clock = Clock::start();
     let now = clock.now();
 
     let boot = boot::id()?;
     let saved = writer.saved(&boot, now.wall - NAMELESS_KEPT)?;
-    let mut survey = Survey::new(config.meter.ports.as_deref());
     survey.know(open_ports(&saved.sessions, &boot));
+    meter.watch(&survey.watched())?;
     let (table, outlived) = Table::resume(
         boot,
         boot::time()?,
@@ -79,8 +90,6 @@ pub fn open(config: Config) -> Outcome<(Daemon, Opening)> {
         writer.commit(&outlived)?;
     }
 
-    let ports_why = find_ports(&config, &mut survey)?;
-    let meter = SocketMeter::open(&survey.watched()).map_err(needs_rights)?;
     let mut daemon = Daemon {
         schedule: Schedule::new(config.meter.interval, service::watchdog(), now),
         clock,
@@ -93,13 +102,17 @@ pub fn open(config: Config) -> Outcome<(Daemon, Opening)> {
         log: tokio::sync::mpsc::channel(1).1,
         source_is_down: false,
         source,
-        trouble: None,
-        meter_trouble: None,
+        ledger_trouble: Trouble::default(),
+        meter_trouble: Trouble::default(),
+        source_trouble: Trouble::default(),
         overrun_told: false,
         signals: Signals::new()?,
         config,
     };
-    daemon.read_the_past(saved.checkpoint)?;
+    for (socket, when) in &endings {
+        daemon.table.ended(socket, *when);
+    }
+    daemon.read_the_past(saved.checkpoint.or(log_from))?;
     let opening = Opening {
         log: daemon.source.why.clone(),
         ports: daemon.survey.watched(),
@@ -108,6 +121,70 @@ pub fn open(config: Config) -> Outcome<(Daemon, Opening)> {
         open: daemon.table.open_count(),
     };
     Ok((daemon, opening))
+}
+
+/// A ledger that may have been waited for, and what happened meanwhile.
+struct Opened {
+    writer: Writer,
+    endings: Vec<(Socket, Moment)>,
+    /// The log's place when the wait began.
+    log_from: Option<Checkpoint>,
+}
+
+/// Opens the ledger, also where it cannot be written yet: what ends meanwhile
+/// is heard in time.
+async fn open_ledger(
+    config: &Config,
+    source: &Choice,
+    meter: &mut SocketMeter,
+    clock: &Clock,
+) -> Outcome<Opened> {
+    let mut trouble = Trouble::default();
+    let mut endings = Vec::new();
+    let mut log_from = None;
+    loop {
+        match Writer::open(&config.ledger.path, config.ledger.timezone.as_deref()) {
+            Ok(writer) => {
+                if trouble.is_over() {
+                    info!("the ledger can be written again; nothing was lost");
+                }
+                return Ok(Opened {
+                    writer,
+                    endings,
+                    log_from,
+                });
+            }
+            Err(error) if error.may_pass() => {
+                if trouble.begins(error.to_string()) {
+                    warn!("{error}; figures are kept in memory until it can");
+                }
+                log_from =
+                    log_from.or_else(|| source::past(source, clock.now().wall, &mut |_| ()).ok());
+                service::starting(2 * RETRY_DELAY);
+                endings.extend(hear_endings(meter, clock, RETRY_DELAY).await?);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Takes ends of connections for so long, each at its time.
+async fn hear_endings(
+    meter: &mut SocketMeter,
+    clock: &Clock,
+    period: Duration,
+) -> Result<Vec<(Socket, Moment)>> {
+    let mut endings = Vec::new();
+    let over = tokio::time::sleep(period);
+    tokio::pin!(over);
+    loop {
+        tokio::select! {
+            () = &mut over => return Ok(endings),
+            ended = meter.ended() => ended?,
+        }
+        let ended = meter.endings().sockets.into_iter();
+        endings.extend(ended.map(|socket| (socket, clock.now())));
+    }
 }
 
 impl Daemon {
