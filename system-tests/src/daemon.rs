@@ -101,6 +101,13 @@ pub struct Report {
 impl Daemon {
     /// Starts `sshmeter FLAGS run` and waits until it says that it is ready.
     pub(crate) fn start(server: &Keeper, flags: &[&str]) -> Self {
+        let (mut daemon, socket) = Self::launch(server, flags);
+        daemon.wait_until_ready(&socket);
+        daemon
+    }
+
+    /// Starts `sshmeter FLAGS run`, which will tell the socket when it is ready.
+    pub(crate) fn launch(server: &Keeper, flags: &[&str]) -> (Self, UnixDatagram) {
         let notify = server.path("/run/notify");
         // An earlier daemon of the same machine may have left it.
         let _ = fs::remove_file(&notify);
@@ -123,13 +130,12 @@ impl Daemon {
             leader: server.leader(),
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
         };
-        let mut daemon = Self {
+        let daemon = Self {
             process,
             answer,
             words,
         };
-        daemon.wait_until_ready(&socket);
-        daemon
+        (daemon, socket)
     }
 
     fn wait_until_ready(&mut self, socket: &UnixDatagram) {
@@ -275,13 +281,15 @@ impl Answer {
         String::from_utf8(output.stdout).expect("output is UTF-8")
     }
 
-    /// All sessions since yesterday, those that never logged in too.
+    /// All sessions since yesterday, those that never logged in too, and those
+    /// that a stepped clock has put into the future.
     ///
     /// # Panics
     /// When they cannot be read.
     #[must_use]
     pub fn sessions(&self) -> Vec<Session> {
-        let text = self.text(&["sessions", "--all", "--since", "-1d", "--format", "json"]);
+        let period = ["--since", "-2d", "--until", "2100-01-01"];
+        let text = self.text(&[&["sessions", "--all", "--format", "json"][..], &period].concat());
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in\n{text}"))
     }
 

@@ -22,6 +22,9 @@ pub enum Tolerance {
     /// together, by this part of them. Options of single packets that the
     /// kernel does not count make the difference.
     WireWithin(f64),
+    /// No byte may be missing. What the kernel counted as sent into an interface
+    /// that was gone may be there too.
+    NothingLost,
 }
 
 /// The outcome of a comparison.
@@ -33,6 +36,12 @@ pub struct Judgement {
     pub worst: f64,
     /// Seconds that the longest connection took on the wire.
     pub longest: f64,
+    /// Connections on the wire.
+    pub sessions: usize,
+    /// Bytes that crossed the wire and are on no bill.
+    pub lost: u64,
+    /// Bytes on a bill that never crossed the wire, or are on two.
+    pub doubled: u64,
 }
 
 impl Judgement {
@@ -43,7 +52,7 @@ impl Judgement {
     pub fn must_hold(&self, words: &str) {
         assert!(
             self.faults.is_empty(),
-            "{} faults:\n{}\nthe daemon said:\n{words}",
+            "{} faults, {self}:\n{}\nthe daemon said:\n{words}",
             self.faults.len(),
             self.faults.join("\n")
         );
@@ -92,20 +101,24 @@ pub fn judge(
                 .push(format!("{peer}: the test knows no such visit"));
             continue;
         };
-        let mut found = sessions
+        let found: Vec<&Session> = sessions
             .iter()
-            .filter(|session| session.peer.ip == peer.ip() && session.peer.port == peer.port());
-        match (found.next(), found.count()) {
-            (Some(session), 0) => judgement.weigh(visit, connection, session, tolerance),
-            (None, _) => judgement.fault(visit, connection, "is missing"),
-            (Some(_), more) => {
-                judgement.fault(visit, connection, &format!("is there {} times", more + 1));
+            .filter(|session| session.peer.ip == peer.ip() && session.peer.port == peer.port())
+            .collect();
+        judgement.count(connection, &found);
+        match found.as_slice() {
+            [session] => judgement.weigh(visit, connection, session, tolerance),
+            [] => judgement.fault(visit, connection, "is missing"),
+            several => {
+                let times = several.len();
+                judgement.fault(visit, connection, &format!("is there {times} times"));
             }
         }
     }
     for session in sessions {
         let peer = (session.peer.ip, session.peer.port).into();
         if !truth.connections.contains_key(&peer) {
+            judgement.doubled += session.wire_in.unwrap_or(0) + session.wire_out.unwrap_or(0);
             judgement
                 .faults
                 .push(format!("{peer} never crossed the wire"));
@@ -122,7 +135,32 @@ pub fn judge(
     judgement
 }
 
+impl std::fmt::Display for Judgement {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            formatter,
+            "{} sessions, {} bytes lost, {} bytes doubled",
+            self.sessions, self.lost, self.doubled
+        )
+    }
+}
+
 impl Judgement {
+    /// Adds a connection to the sums of what is wrong.
+    fn count(&mut self, connection: &Connection, found: &[&Session]) {
+        self.sessions += 1;
+        let sum = |figure: fn(&Session) -> Option<u64>| -> u64 {
+            found.iter().filter_map(|session| figure(session)).sum()
+        };
+        for (truth, said) in [
+            (connection.wire.inbound, sum(|session| session.wire_in)),
+            (connection.wire.outbound, sum(|session| session.wire_out)),
+        ] {
+            self.lost += truth.saturating_sub(said);
+            self.doubled += said.saturating_sub(truth);
+        }
+    }
+
     fn fault(&mut self, visit: &Visit, connection: &Connection, fault: &str) {
         let user = visit.user.as_deref().unwrap_or(NOBODY);
         self.faults.push(format!(
@@ -144,7 +182,11 @@ impl Judgement {
             let _ = write!(faults, " is billed to {:?};", session.user);
         }
         let payload = flow(session.payload_in, session.payload_out);
-        if payload != Some(connection.payload) {
+        let payload_holds = match tolerance {
+            Tolerance::NothingLost => holds_all(payload, connection.payload),
+            Tolerance::Exact | Tolerance::WireWithin(_) => payload == Some(connection.payload),
+        };
+        if !payload_holds {
             let _ = write!(faults, " payload {}", beside(payload, connection.payload));
         }
         let wire = flow(session.wire_in, session.wire_out);
@@ -153,6 +195,7 @@ impl Judgement {
         let wire_holds = match tolerance {
             Tolerance::Exact => wire == Some(connection.wire),
             Tolerance::WireWithin(part) => off <= part,
+            Tolerance::NothingLost => holds_all(wire, connection.wire),
         };
         if !wire_holds {
             let _ = write!(faults, " wire {}", beside(wire, connection.wire));
@@ -173,6 +216,10 @@ fn flow(inbound: Option<u64>, outbound: Option<u64>) -> Option<Flow> {
         inbound: inbound?,
         outbound: outbound?,
     })
+}
+
+fn holds_all(said: Option<Flow>, truth: Flow) -> bool {
+    said.is_some_and(|said| said.inbound >= truth.inbound && said.outbound >= truth.outbound)
 }
 
 #[expect(
