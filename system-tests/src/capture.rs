@@ -24,6 +24,8 @@ pub struct Capture {
     words: BufReader<ChildStderr>,
     file: PathBuf,
     ports: Vec<u16>,
+    /// What was captured before it, with the file's header.
+    before: Vec<u8>,
 }
 
 /// What a capture saw, by the client's end of each connection.
@@ -56,7 +58,15 @@ impl Capture {
             words,
             file: client.path(inside),
             ports: ports.to_vec(),
+            before: Vec::new(),
         }
+    }
+
+    /// A capture that goes on where this one's interface ended.
+    #[must_use]
+    pub fn followed_by(self, mut next: Self) -> Self {
+        next.before = self.stop();
+        next
     }
 
     /// Stops listening and sums up. To be called when all connections have ended.
@@ -64,7 +74,15 @@ impl Capture {
     /// # Panics
     /// When tcpdump missed a packet, since its truth would be none.
     #[must_use]
-    pub fn finish(mut self) -> Truth {
+    pub fn finish(self) -> Truth {
+        let ports = self.ports.clone();
+        Truth {
+            connections: read_capture(&self.stop(), &ports),
+        }
+    }
+
+    /// Stops listening and gives all that was captured.
+    fn stop(mut self) -> Vec<u8> {
         // The last acknowledgement may still be on its way through the router.
         std::thread::sleep(Duration::from_millis(200));
         self.process.signal(Signal::INT);
@@ -78,9 +96,9 @@ impl Capture {
             "the capture has holes:\n{words}"
         );
         let bytes = std::fs::read(&self.file).expect("the capture can be read");
-        Truth {
-            connections: read_capture(&bytes, &self.ports),
-        }
+        let header = if self.before.is_empty() { 0 } else { 24 };
+        self.before.extend_from_slice(&bytes[header..]);
+        self.before
     }
 }
 

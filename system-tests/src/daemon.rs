@@ -334,13 +334,15 @@ impl Answer {
         String::from_utf8(output.stdout).expect("output is UTF-8")
     }
 
-    /// All sessions since yesterday, those that never logged in too.
+    /// All sessions since yesterday, those that never logged in too, and those
+    /// that a stepped clock has put into the future.
     ///
     /// # Panics
     /// When they cannot be read.
     #[must_use]
     pub fn sessions(&self) -> Vec<Session> {
-        let text = self.text(&["sessions", "--all", "--since", "-1d", "--format", "json"]);
+        let period = ["--since", "-2d", "--until", "2100-01-01"];
+        let text = self.text(&[&["sessions", "--all", "--format", "json"][..], &period].concat());
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in\n{text}"))
     }
 

@@ -58,20 +58,30 @@ pub fn boots(name: &str) -> bool {
     stands_on(name, missing)
 }
 
-fn stands_on(name: &str, missing: Option<&str>) -> bool {
-    match missing {
-        None => true,
-        Some(reason) => {
-            assert!(
-                env::var_os(MUST_RUN).is_none(),
-                "{name} has to run ({MUST_RUN} is set), but {reason}"
-            );
-            // Past the test runner's capture of `println!`, or nobody would see it.
-            let line = format!("left out: {name} ({reason})\n");
-            let _ = rustix::io::write(rustix::stdio::stderr(), line.as_bytes());
-            false
-        }
+/// The same for a test that needs further programs.
+#[must_use]
+pub fn stands_with(name: &str, programs: &[&str]) -> bool {
+    let absent = programs.iter().find(|program| !installed(program));
+    match absent {
+        Some(program) => left_out(name, &format!("needs {program}: not installed")),
+        None => stands(name),
     }
+}
+
+fn stands_on(name: &str, missing: Option<&str>) -> bool {
+    missing.is_none_or(|reason| left_out(name, reason))
+}
+
+/// Says so; gives that the test cannot run.
+fn left_out(name: &str, reason: &str) -> bool {
+    assert!(
+        env::var_os(MUST_RUN).is_none(),
+        "{name} has to run ({MUST_RUN} is set), but {reason}"
+    );
+    // Past the test runner's capture of `println!`, or nobody would see it.
+    let line = format!("left out: {name} ({reason})\n");
+    let _ = rustix::io::write(rustix::stdio::stderr(), line.as_bytes());
+    false
 }
 
 /// The sshmeter to test: `SSHMETER_BIN`, else the one built beside this test.

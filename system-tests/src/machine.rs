@@ -272,6 +272,12 @@ impl Machine {
         self.daemon_with(&[])
     }
 
+    /// Starts sshmeter where something keeps it from counting yet.
+    #[must_use]
+    pub fn daemon_at_its_start(&self) -> Daemon {
+        self.service_manager().launch(&self.server, &[])
+    }
+
     /// Starts sshmeter with global flags, and waits until it counts.
     #[must_use]
     pub fn daemon_with(&self, flags: &[&str]) -> Daemon {
@@ -312,6 +318,17 @@ impl Machine {
     #[must_use]
     pub fn sshmeter(&self, arguments: &[&str]) -> Output {
         self.server.output("sshmeter", arguments)
+    }
+
+    /// Makes the server's interface anew after it was deleted; the server has to
+    /// be connected to it then.
+    pub fn lay_the_wire_anew(&self) {
+        wire::lay_anew(&self.server, self.client.keeper());
+    }
+
+    /// Connects the server to a wire that was laid anew.
+    pub fn connect_the_wire(&self) {
+        wire::connect(&self.server);
     }
 
     /// Makes the router lose packets from now on.
@@ -387,7 +404,8 @@ impl Machine {
         });
     }
 
-    fn start_log(&mut self) {
+    /// Starts whoever writes the log, also again after a stop.
+    pub fn start_log(&mut self) {
         let template = match self.log {
             Log::RsyslogTraditional => "RSYSLOG_TraditionalFileFormat",
             Log::RsyslogIso => "RSYSLOG_FileFormat",

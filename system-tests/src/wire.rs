@@ -35,8 +35,33 @@ const NO_WAIT: &str = "for each in /proc/sys/net/ipv6/conf/*/accept_dad; do \
 
 const NO_OFFLOAD: &str = "tso off gso off gro off tx off rx off sg off";
 
+const ROUTER_S_END: &str =
+    "router ethtool -K wire tso off gso off gro off tx off rx off sg off >/dev/null
+        router ip addr add 10.77.0.254/24 dev wire
+        router ip addr add fd00:77::fe/64 dev wire nodad
+        router ip link set wire up";
+
 /// Lays the wire between a server's and a client's namespaces.
 pub(crate) fn lay(server: &Keeper, client: &Keeper) {
+    add(server, client);
+    connect(server);
+    route(client);
+}
+
+/// Lays it again after its end, for the router's capture to begin before it is
+/// connected.
+pub(crate) fn lay_anew(server: &Keeper, client: &Keeper) {
+    add(server, client);
+    client.shell(&format!(
+        "ip link set wire netns router
+        router() {{ ip netns exec router \"$@\"; }}
+        router bash -euc '{NO_WAIT}'
+        {ROUTER_S_END}
+        router bash -euc '{CALM}'"
+    ));
+}
+
+fn add(server: &Keeper, client: &Keeper) {
     // The peer's namespace is named by a pid of ours, so this enters only the network.
     let added = Command::new("nsenter")
         .args(["--target", &server.leader().to_string(), "--net", "--"])
@@ -47,6 +72,10 @@ pub(crate) fn lay(server: &Keeper, client: &Keeper) {
         .status()
         .expect("nsenter can be started");
     assert!(added.success(), "the veth pair could not be made");
+}
+
+/// Connects the server to its end of the wire.
+pub(crate) fn connect(server: &Keeper) {
     server.shell(&format!(
         "ethtool -K eth0 {NO_OFFLOAD} >/dev/null
         ip addr add 10.77.0.1/24 dev eth0
@@ -57,6 +86,9 @@ pub(crate) fn lay(server: &Keeper, client: &Keeper) {
         ip route add default via fd00:77::fe
         {CALM}"
     ));
+}
+
+fn route(client: &Keeper) {
     client.shell(&format!(
         "router() {{ ip netns exec router \"$@\"; }}
         ip link set wire netns router
@@ -68,14 +100,11 @@ pub(crate) fn lay(server: &Keeper, client: &Keeper) {
         router bash -euc '{NO_WAIT}'
         ip addr add fd00:79::1/64 dev eth0 nodad
         ip link set eth0 up
-        router ethtool -K wire {NO_OFFLOAD} >/dev/null
+        {ROUTER_S_END}
         router ethtool -K lan {NO_OFFLOAD} >/dev/null
         router ip link set lo up
-        router ip addr add 10.77.0.254/24 dev wire
-        router ip addr add fd00:77::fe/64 dev wire nodad
         router ip addr add 10.79.0.2/30 dev lan
         router ip addr add fd00:79::2/64 dev lan nodad
-        router ip link set wire up
         router ip link set lan up
         router bash -euc '{CALM}'
         router bash -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'

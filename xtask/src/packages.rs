@@ -37,6 +37,9 @@ const NEEDED: &[(&str, &str)] = &[
     ("setpriv", "util-linux"),
     ("strace", "strace"),
     ("logger", "bsdutils"),
+    ("logrotate", "logrotate"),
+    ("faketime", "faketime"),
+    ("mkfs.ext4", "e2fsprogs"),
     ("/usr/share/zoneinfo/Asia/Kathmandu", "tzdata"),
 ];
 

@@ -24,7 +24,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         .build()
         .context("no runtime can be had")?;
     let outcome = runtime.block_on(async {
-        let (daemon, opening) = daemon::open(config.clone())?;
+        let (daemon, opening) = daemon::open(config.clone()).await?;
         announce(&config, &opening, rights);
         daemon
             .run(|| reread(arguments))

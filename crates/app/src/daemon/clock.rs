@@ -31,6 +31,10 @@ impl Clock {
 
 /// How often old rows are looked for.
 const RETENTION_PERIOD: Duration = Duration::from_secs(3600);
+/// A wall clock that was stepped forwards by more than this is doubted,
+const DOUBTFUL_STEP: Duration = Duration::from_secs(3600);
+/// and for so long no row is deleted for being old by it.
+const DOUBT: Duration = Duration::from_secs(24 * 3600);
 
 /// What can be due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +58,8 @@ pub(super) struct Schedule {
     commits_held_until: Option<Instant>,
     source: Option<Instant>,
     retention: Instant,
+    /// What the wall clock and the time since boot said at the last sample.
+    seen: (Timestamp, Duration),
     watchdog: Option<Watchdog>,
 }
 
@@ -75,6 +81,7 @@ impl Schedule {
             commits_held_until: None,
             source: None,
             retention: Instant::now(),
+            seen: (now.wall, since_boot()),
             watchdog: watchdog.map(|bite| Watchdog {
                 next: Instant::now(),
                 period: bite / 3,
@@ -90,8 +97,20 @@ impl Schedule {
     /// A sample was taken; gives whether a minute ended with it.
     pub(super) fn sampled(&mut self, interval: Duration, now: Moment) -> bool {
         self.sample = Instant::now() + until_sample(interval, now.wall);
+        self.notice_step(now.wall, since_boot());
         let minute = Minute::of(now.wall);
         std::mem::replace(&mut self.minute, minute) != minute
+    }
+
+    /// A suspended machine's clocks go on together; a stepped wall clock goes
+    /// alone, and may be stepped back when somebody notices.
+    fn notice_step(&mut self, wall: Timestamp, since_boot: Duration) {
+        let (seen, seen_since_boot) = std::mem::replace(&mut self.seen, (wall, since_boot));
+        let advanced = Duration::try_from(wall.duration_since(seen)).unwrap_or_default();
+        let elapsed = since_boot.saturating_sub(seen_since_boot);
+        if advanced > elapsed + DOUBTFUL_STEP {
+            self.retention = Instant::now() + DOUBT;
+        }
     }
 
     pub(super) fn sample_within(&mut self, delay: Duration) {
@@ -155,6 +174,12 @@ impl Schedule {
     }
 }
 
+/// Time since boot, a suspend's included.
+fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::try_from(now).unwrap_or_default()
+}
+
 /// Until the interval is over or the minute ends, whichever comes first; a
 /// millisecond more, since timers count in whole ones.
 fn until_sample(interval: Duration, now: Timestamp) -> Duration {
@@ -176,6 +201,23 @@ mod tests {
         let fed = Instant::now();
         assert_eq!(schedule.next().await, Due::Watchdog);
         assert!(fed.elapsed() < bite / 2, "{:?}", fed.elapsed());
+    }
+
+    #[test]
+    fn nothing_is_old_by_a_clock_that_was_just_stepped() {
+        let hour = Duration::from_secs(3600);
+        let now = Clock::start().now();
+        let (wall, boot) = (now.wall, since_boot());
+        for (wall_advance, boot_advance, is_due) in [
+            (hour / 2, Duration::ZERO, true),
+            (100 * hour, 100 * hour, true),
+            (2 * hour, Duration::ZERO, false),
+            (9000 * hour, hour, false),
+        ] {
+            let mut schedule = Schedule::new(hour, None, now);
+            schedule.notice_step(wall + wall_advance, boot + boot_advance);
+            assert_eq!(schedule.retention_is_due(), is_due, "{wall_advance:?}");
+        }
     }
 
     #[test]

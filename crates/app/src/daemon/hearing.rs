@@ -6,7 +6,7 @@ use sshmeter_core::{
     session::{Moment, Witness},
     sshd::{self, Event, Parsed, Pattern, Sender, What},
 };
-use tracing::{debug, error, info};
+use tracing::{debug, info};
 
 use super::{Daemon, LOOK_DELAY};
 use crate::{
@@ -39,9 +39,14 @@ impl Daemon {
                     self.schedule.sample_within(LOOK_DELAY);
                 }
             }
-            Delivery::CaughtUp => debug!("the log has been read to its end"),
+            Delivery::CaughtUp => {
+                debug!("the log has been read to its end");
+                if self.source_trouble.is_over() {
+                    info!("the log is followed again");
+                }
+            }
             Delivery::Notice(notice) => info!("{notice}"),
-            Delivery::Failed(cause) => error!("the log cannot be followed: {cause:#}"),
+            Delivery::Failed(cause) => self.source_failed(&format!("{cause:#}")),
         }
     }
 

@@ -14,6 +14,7 @@ mod recorder;
 mod refusals;
 mod service;
 mod survey;
+mod trouble;
 
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
 };
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use self::{
     clock::{Clock, Due, Schedule},
@@ -32,6 +33,7 @@ use self::{
     recorder::{Outcome, Recorder},
     refusals::Refusals,
     survey::{Findings, Questions, Survey},
+    trouble::Trouble,
 };
 use crate::{
     config::Config,
@@ -48,7 +50,7 @@ use self::opening::hear;
 const COMMIT_DELAY: Duration = Duration::from_secs(1);
 /// After a login whose connection is not known yet, how long until we look.
 const LOOK_DELAY: Duration = Duration::from_millis(200);
-/// After a failed commit or a broken source, how long until the next try.
+/// After a failed commit or reading, how long until the next try.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 /// How many deliveries of lines may wait before the source does.
 const DELIVERIES: usize = 16;
@@ -71,10 +73,9 @@ pub struct Daemon {
     log: mpsc::Receiver<Delivery>,
     /// The log is not followed until it is tried again.
     source_is_down: bool,
-    /// The last failure to write, as it was told; `None` while all is well.
-    trouble: Option<String>,
-    /// The last failure to read connections, likewise.
-    meter_trouble: Option<String>,
+    ledger_trouble: Trouble,
+    meter_trouble: Trouble,
+    source_trouble: Trouble,
     signals: Signals,
 }
 
@@ -157,7 +158,7 @@ impl Daemon {
     fn handle(&mut self, happening: Happening) {
         match happening {
             Happening::Log(delivery) => self.hear(delivery),
-            Happening::LogEnded => self.source_failed(),
+            Happening::LogEnded => self.source_failed("what followed it ended unasked"),
             Happening::Endings => self.take_endings(),
             Happening::Due(Due::Sample) => self.sample(),
             Happening::Due(Due::Commit) => self.commit(),
@@ -200,19 +201,18 @@ impl Daemon {
             Ok(dump) => {
                 debug!(connections = dump.sockets.len(), "sample");
                 self.take_dump(dump);
-                if self.meter_trouble.take().is_some() {
+                if self.meter_trouble.is_over() {
                     info!("the kernel tells of connections again");
                 }
             }
             Err(error) => {
                 let words = format!("{error:#}");
-                if self.meter_trouble.as_ref() != Some(&words) {
+                if self.meter_trouble.begins(words.clone()) {
                     warn!(
                         "connections cannot be read; tried again every {} s: {words}",
                         RETRY_DELAY.as_secs()
                     );
                 }
-                self.meter_trouble = Some(words);
             }
         }
         read.is_ok()
@@ -275,18 +275,17 @@ impl Daemon {
             Outcome::Committed(Ok(())) => {
                 self.table.committed();
                 self.notes.committed();
-                if self.trouble.take().is_some() {
+                if self.ledger_trouble.is_over() {
                     info!("the ledger can be written again; nothing was lost");
                 }
             }
             Outcome::Committed(Err(error)) => {
                 self.table.failed();
                 self.schedule.hold_commits(RETRY_DELAY);
-                let words = format!("{error:#}");
-                if self.trouble.as_ref() != Some(&words) {
+                let words = error.to_string();
+                if self.ledger_trouble.begins(words.clone()) {
                     warn!("{words}; figures are kept in memory until it can");
                 }
-                self.trouble = Some(words);
             }
             Outcome::Retained(Ok(more)) => {
                 if more {
@@ -332,13 +331,13 @@ impl Daemon {
         self.schedule.sample_within(Duration::ZERO);
     }
 
-    fn source_failed(&mut self) {
-        warn!(
-            "following the log stopped; trying again in {} s",
-            RETRY_DELAY.as_secs()
-        );
+    /// The log is followed no more; it is tried again, ever more rarely.
+    fn source_failed(&mut self, cause: &str) {
+        if self.source_trouble.begins(cause.to_owned()) {
+            error!("the log cannot be followed, bytes are counted on: {cause}; tried again");
+        }
         self.source_is_down = true;
-        self.schedule.follow_within(RETRY_DELAY);
+        self.schedule.follow_within(self.source_trouble.pause());
     }
 
     /// Follows the log from a place; the task ends when its listener does.

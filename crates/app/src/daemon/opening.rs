@@ -1,13 +1,16 @@
 //! The daemon's start: from a config to a running meter, in the order that
-//! leaves no gap. Ends of connections are heard first, then the log's past is
-//! read to a known place, then the first reading is taken, and from that place
-//! on the log is followed.
+//! leaves no gap. Ends of connections are heard first, then the ledger is opened,
+//! then the log's past is read to a known place, then the first reading is taken,
+//! and from that place on the log is followed.
 //!
 //! What ended since the last commit of a daemon before comes from the notes and
 //! the queue that were kept. Nothing of it is let go before it is committed, so
 //! the start may be cut short at any instant and begun again.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
@@ -18,10 +21,10 @@ use sshmeter_core::{
     session::{Moment, Owner, Table},
     sshd::{History, Parsed},
 };
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{
-    Daemon, LOOK_DELAY, Signals,
+    Daemon, LOOK_DELAY, RETRY_DELAY, Signals,
     clock::{Clock, Schedule},
     gaps::Gaps,
     hearing::understand,
@@ -30,12 +33,13 @@ use super::{
     refusals::Refusals,
     service,
     survey::Survey,
+    trouble::Trouble,
 };
 use crate::{
     config::Config,
     error::{Failure, Outcome},
     kernel::{boot, endings::Heard, ports, process, rights, sockdiag::SocketMeter},
-    source,
+    source::{self, Choice},
     store::Writer,
 };
 
@@ -67,46 +71,33 @@ pub struct Opening {
 ///
 /// # Errors
 /// Whatever of these cannot be had, as a sentence with a hint.
-pub fn open(config: Config) -> Outcome<(Daemon, Opening)> {
+pub async fn open(config: Config) -> Outcome<(Daemon, Opening)> {
     // Before anything else is opened: they have the first numbers.
-    let mut kept = Kept::take();
+    let kept = Kept::take();
     let source = source::choose(&config.source)?;
-    let mut writer = Writer::open(&config.ledger.path, config.ledger.timezone.as_deref())?;
+    let mut survey = Survey::new(config.meter.ports.as_deref());
+    let ports_why = find_ports(&config, &mut survey)?;
+    let clock = Clock::start();
+    let boot = boot::id()?;
+    let (mut ear, noted) = Ear::open(kept, &boot)?;
+    let Opened {
+        mut writer,
+        ended,
+        log_from,
+    } = open_ledger(&config, &source, &survey, &mut ear, &clock).await?;
     let zone = writer.zone().to_owned();
-    for notice in writer.notices() {
+    for notice in writer.take_notices() {
         warn!("{notice}");
     }
-    let clock = Clock::start();
-    let now = clock.now();
 
-    let boot = boot::id()?;
-    let (notes, noted) = kept.notes();
-    if noted.unreadable > 0 {
-        warn!(
-            "{} notes of connections' ends, of another version of sshmeter, cannot be read; those \
-             connections count at their last reading",
-            noted.unreadable
-        );
-    }
-    let queue = kept.queue().map_err(needs_rights)?;
-    let mut meter = SocketMeter::open(queue).map_err(needs_rights)?;
-    rights::give_up_used();
-    let mut notes = NoteBook::new(notes, boot.clone());
-    let mut gaps = Gaps::default();
-    let heard = hear(&mut meter, &mut notes, &mut gaps, now.wall);
-    let (mut ended, earlier_boots): (Vec<Note>, Vec<Note>) =
-        noted.notes.into_iter().partition(|note| note.boot == boot);
-    ended.extend(heard.sockets.into_iter().map(|socket| Note {
-        boot: boot.clone(),
-        heard: now.wall,
-        socket,
-    }));
+    let now = clock.now();
+    let notes = noted.into_iter().chain(ended).chain(ear.hear(now.wall));
+    let (ended, earlier_boots): (Vec<Note>, Vec<Note>) = notes.partition(|note| note.boot == boot);
     let booted = boot::time()?;
     finish_earlier_boots(&mut writer, earlier_boots, booted, now)?;
 
     let cookies: Vec<SocketCookie> = ended.iter().map(|note| note.socket.cookie).collect();
     let saved = writer.saved(&boot, now.wall - NAMELESS_KEPT, &cookies)?;
-    let mut survey = Survey::new(config.meter.ports.as_deref());
     survey.know(open_ports(&saved.sessions, &boot));
     let (table, outlived) =
         Table::resume(boot, booted, saved.sessions, saved.checkpoint.clone(), now);
@@ -114,15 +105,14 @@ pub fn open(config: Config) -> Outcome<(Daemon, Opening)> {
         writer.commit(&outlived)?;
     }
 
-    let ports_why = find_ports(&config, &mut survey)?;
-    meter.watch(&survey.watched()).map_err(needs_rights)?;
+    ear.meter.watch(&survey.watched()).map_err(needs_rights)?;
     let mut daemon = Daemon {
         schedule: Schedule::new(config.meter.interval, service::watchdog(), now),
         clock,
         table,
-        meter,
-        notes,
-        gaps,
+        meter: ear.meter,
+        notes: ear.notes,
+        gaps: ear.gaps,
         survey,
         recorder: Recorder::start(writer)?,
         refusals: Refusals::default(),
@@ -130,12 +120,13 @@ pub fn open(config: Config) -> Outcome<(Daemon, Opening)> {
         log: tokio::sync::mpsc::channel(1).1,
         source_is_down: false,
         source,
-        trouble: None,
-        meter_trouble: None,
+        ledger_trouble: Trouble::default(),
+        meter_trouble: Trouble::default(),
+        source_trouble: Trouble::default(),
         signals: Signals::new()?,
         config,
     };
-    daemon.read_the_past(saved.checkpoint, &ended)?;
+    daemon.read_the_past(saved.checkpoint.or(log_from), &ended)?;
     let opening = Opening {
         log: daemon.source.why.clone(),
         ports: daemon.survey.watched(),
@@ -146,6 +137,110 @@ pub fn open(config: Config) -> Outcome<(Daemon, Opening)> {
         ends: keeping::promise(),
     };
     Ok((daemon, opening))
+}
+
+/// What hears of ends of connections, from the start on.
+struct Ear {
+    meter: SocketMeter,
+    notes: NoteBook,
+    gaps: Gaps,
+    boot: BootId,
+}
+
+impl Ear {
+    /// Goes on with what the service manager kept; gives the ends that a daemon
+    /// before has noted and not committed.
+    fn open(mut kept: Kept, boot: &BootId) -> Outcome<(Self, Vec<Note>)> {
+        let (notes, noted) = kept.notes();
+        if noted.unreadable > 0 {
+            warn!(
+                "{} notes of connections' ends, of another version of sshmeter, cannot be read; \
+                 those connections count at their last reading",
+                noted.unreadable
+            );
+        }
+        let queue = kept.queue().map_err(needs_rights)?;
+        let ear = Self {
+            meter: SocketMeter::open(queue).map_err(needs_rights)?,
+            notes: NoteBook::new(notes, boot.clone()),
+            gaps: Gaps::default(),
+            boot: boot.clone(),
+        };
+        rights::give_up_used();
+        Ok((ear, noted.notes))
+    }
+
+    /// Takes the ends that wait.
+    fn hear(&mut self, now: Timestamp) -> Vec<Note> {
+        let heard = hear(&mut self.meter, &mut self.notes, &mut self.gaps, now);
+        let noted = heard.sockets.into_iter().map(|socket| Note {
+            boot: self.boot.clone(),
+            heard: now,
+            socket,
+        });
+        noted.collect()
+    }
+
+    /// Takes ends for so long, each at its time.
+    async fn hear_for(&mut self, period: Duration, clock: &Clock) -> Result<Vec<Note>> {
+        let mut ended = Vec::new();
+        let over = tokio::time::sleep(period);
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                () = &mut over => return Ok(ended),
+                readable = self.meter.ended() => readable?,
+            }
+            ended.extend(self.hear(clock.now().wall));
+        }
+    }
+}
+
+/// A ledger that may have been waited for, and what happened meanwhile.
+struct Opened {
+    writer: Writer,
+    ended: Vec<Note>,
+    /// The log's place when the wait began.
+    log_from: Option<Checkpoint>,
+}
+
+/// Opens the ledger, also where it cannot be written yet: what ends meanwhile
+/// is heard in time.
+async fn open_ledger(
+    config: &Config,
+    source: &Choice,
+    survey: &Survey,
+    ear: &mut Ear,
+    clock: &Clock,
+) -> Outcome<Opened> {
+    let mut trouble = Trouble::default();
+    let mut ended = Vec::new();
+    let mut log_from = None;
+    loop {
+        match Writer::open(&config.ledger.path, config.ledger.timezone.as_deref()) {
+            Ok(writer) => {
+                if trouble.is_over() {
+                    info!("the ledger can be written again; nothing was lost");
+                }
+                return Ok(Opened {
+                    writer,
+                    ended,
+                    log_from,
+                });
+            }
+            Err(error) if error.may_pass() => {
+                if trouble.begins(error.to_string()) {
+                    warn!("{error}; figures are kept in memory until it can");
+                    ear.meter.watch(&survey.watched()).map_err(needs_rights)?;
+                }
+                log_from =
+                    log_from.or_else(|| source::past(source, clock.now().wall, &mut |_| ()).ok());
+                service::starting(2 * RETRY_DELAY);
+                ended.extend(ear.hear_for(RETRY_DELAY, clock).await?);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 impl Daemon {

@@ -7,8 +7,12 @@ use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use sshmeter_core::ledger::Batch;
 use tokio::sync::mpsc as outcomes;
+use tracing::warn;
 
-use crate::{config::Retention, store::Writer};
+use crate::{
+    config::Retention,
+    store::{StoreError, Writer},
+};
 
 enum Job {
     Commit(Batch),
@@ -19,7 +23,7 @@ enum Job {
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// A batch is in the ledger, or nothing of it is.
-    Committed(Result<()>),
+    Committed(Result<(), StoreError>),
     /// Old rows were deleted; whether more wait to be.
     Retained(Result<bool>),
 }
@@ -42,14 +46,15 @@ impl Recorder {
             .spawn(move || {
                 for job in incoming {
                     let outcome = match job {
-                        Job::Commit(batch) => {
-                            Outcome::Committed(writer.commit(&batch).map_err(Into::into))
-                        }
+                        Job::Commit(batch) => Outcome::Committed(writer.commit(&batch)),
                         Job::Retain(now, retention) => {
                             let retained = writer.retain(now, &retention);
                             Outcome::Retained(retained.map(|it| it.more).map_err(Into::into))
                         }
                     };
+                    for notice in writer.take_notices() {
+                        warn!("{notice}");
+                    }
                     if outgoing.send(outcome).is_err() {
                         return;
                     }
@@ -76,7 +81,7 @@ impl Recorder {
     pub(super) fn close(self) {
         drop(self.jobs);
         if self.thread.join().is_err() {
-            tracing::warn!("the ledger's thread did not end well");
+            warn!("the ledger's thread did not end well");
         }
     }
 
@@ -95,7 +100,7 @@ impl Recorder {
     /// The next answer; waits for as long as nothing was given.
     ///
     /// # Errors
-    /// Where the thread is gone.
+    /// Where the thread is gone, or the ledger is another one by now.
     pub(super) async fn outcome(&mut self) -> Result<Outcome> {
         let outcome = self
             .outcomes
@@ -103,6 +108,9 @@ impl Recorder {
             .await
             .context("the ledger's thread is gone")?;
         self.pending -= 1;
-        Ok(outcome)
+        match outcome {
+            Outcome::Committed(Err(error @ StoreError::Replaced(_))) => Err(error.into()),
+            outcome => Ok(outcome),
+        }
     }
 }

@@ -30,6 +30,12 @@ pub(super) fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
+/// The start takes longer; it goes on within the time given.
+pub(super) fn starting(within: Duration) {
+    let microseconds = u32::try_from(within.as_micros()).unwrap_or(u32::MAX);
+    tell(&[NotifyState::ExtendTimeoutUsec(microseconds)]);
+}
+
 /// How long the service manager waits for a sign of life, where it does.
 pub(super) fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled().filter(|bite| !bite.is_zero())

@@ -78,6 +78,17 @@ pub enum StoreError {
     /// The file system or the file is read-only.
     #[error("the ledger {} is on a read-only file system or is a read-only file", .0.display())]
     ReadOnly(PathBuf),
+    /// The disk, or the file system on it, fails.
+    #[error("the disk under the ledger {} fails ({detail})", path.display())]
+    Disk {
+        /// The ledger.
+        path: PathBuf,
+        /// SQLite's word for what it could not do.
+        detail: String,
+    },
+    /// Another file was put in the ledger's place while it was open.
+    #[error("the ledger {} was replaced by another file while sshmeter counted into it", .0.display())]
+    Replaced(PathBuf),
     /// The ledger's or the config's time zone is not known here.
     #[error("there is no time zone `{0}` on this machine")]
     UnknownZone(String),
@@ -148,6 +159,10 @@ impl StoreError {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Locked(path),
             ErrorCode::DiskFull => Self::NoSpace(path),
             ErrorCode::ReadOnly if doing == Doing::Writing => Self::ReadOnly(path),
+            ErrorCode::SystemIoFailure => Self::Disk {
+                path,
+                detail: failure.to_string(),
+            },
             ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly => {
                 Self::NoRights {
                     path,
@@ -182,6 +197,15 @@ impl StoreError {
         }
     }
 
+    /// Whether it may pass by itself, or by somebody who makes room.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Locked(_) | Self::NoSpace(_) | Self::ReadOnly(_) | Self::Disk { .. }
+        )
+    }
+
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
@@ -213,6 +237,14 @@ impl StoreError {
                 "free some space; nothing is lost: what was counted is kept and written then"
             }
             Self::ReadOnly(_) => "make it writable, or choose another `ledger.path`",
+            Self::Disk { .. } => {
+                "the kernel's log (`dmesg`) says what is wrong with it; nothing is lost as long \
+                 as sshmeter runs: what was counted is kept and written then"
+            }
+            Self::Replaced(_) => {
+                "start `sshmeter run` again: it goes on with the file that is there now; before \
+                 a ledger is moved or restored, stop it"
+            }
             Self::UnknownZone(_) => {
                 "zones are named like `Europe/Berlin` or `UTC`; they come with the package tzdata"
             }

@@ -13,12 +13,15 @@ use std::{
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::error::{Doing, StoreError};
+use super::{
+    error::{Doing, StoreError},
+    rescue::FileIdentity,
+};
 
 /// The lock; held for as long as this lives.
 #[derive(Debug)]
 pub(super) struct LedgerLock {
-    _file: File,
+    file: File,
 }
 
 impl LedgerLock {
@@ -51,7 +54,13 @@ impl LedgerLock {
             .set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+
+    /// Whether a ledger's lock is still this one: its file can be deleted too.
+    pub(super) fn is_of(&self, ledger: &Path) -> bool {
+        let ours = self.file.metadata().map(|it| FileIdentity::of(&it)).ok();
+        ours.is_some() && FileIdentity::at(&lock_path(ledger)).is_ok_and(|found| found == ours)
     }
 }
 

@@ -13,6 +13,7 @@ mod error;
 mod lock;
 mod move_account;
 mod reader;
+mod rescue;
 mod retain;
 mod schema;
 mod sessions;

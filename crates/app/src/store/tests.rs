@@ -261,9 +261,9 @@ fn users_and_credentials_of_odd_names_are_kept_apart() {
 fn a_ledger_keeps_its_zone() {
     let folder = SampleFolder::new();
     assert_eq!(folder.writer("Europe/Berlin").zone(), "Europe/Berlin");
-    let again = folder.writer("Asia/Tokyo");
+    let mut again = folder.writer("Asia/Tokyo");
     assert_eq!(again.zone(), "Europe/Berlin");
-    assert!(again.notices()[0].contains("not of Asia/Tokyo"));
+    assert!(again.take_notices()[0].contains("not of Asia/Tokyo"));
     drop(again);
     let error = Writer::open(&folder.ledger(), Some("Mars/Olympus")).expect_err("refused");
     assert!(matches!(error, StoreError::UnknownZone(_)));

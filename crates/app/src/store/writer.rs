@@ -29,6 +29,7 @@ use super::{
     distrust::allow_tables_only,
     error::{Doing, StoreError},
     lock::LedgerLock,
+    rescue::{Files, begin_log_anew, write_anew},
     schema::{self, MIGRATIONS, OPEN},
     sessions::{RECORD_COLUMNS, record_of},
     zone::{asked_zone, ledger_zone, zone_named},
@@ -45,7 +46,10 @@ pub struct Writer {
     pub(super) calendar: Calendar,
     zone_name: String,
     notices: Vec<String>,
-    _lock: LedgerLock,
+    /// The files that are open, whatever lies at their paths by now.
+    files: Files,
+    newest: i64,
+    lock: LedgerLock,
 }
 
 /// What a daemon goes on from.
@@ -94,13 +98,16 @@ impl Writer {
             ));
         }
         let calendar = Calendar::new(zone_named(&zone_name)?);
+        let files = Files::at(&path)?;
         Ok(Self {
             connection,
             path,
             calendar,
             zone_name,
             notices,
-            _lock: lock,
+            files,
+            newest,
+            lock,
         })
     }
 
@@ -110,10 +117,9 @@ impl Writer {
         &self.zone_name
     }
 
-    /// What a person should know about how the ledger was opened.
-    #[must_use]
-    pub fn notices(&self) -> &[String] {
-        &self.notices
+    /// What a person should know about the ledger, since the last call.
+    pub fn take_notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
     }
 
     /// Writes a batch, whole or not at all.
@@ -122,6 +128,7 @@ impl Writer {
     /// Nothing of the batch is in the ledger then; commit it again later,
     /// together with what came since.
     pub fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        self.keep_the_files()?;
         self.in_transaction(|connection, calendar| {
             let mut known = HashMap::new();
             for record in &batch.sessions {
@@ -134,6 +141,32 @@ impl Writer {
             }
             Ok(())
         })
+    }
+
+    /// Makes sure that what is written can be found again.
+    fn keep_the_files(&mut self) -> Result<(), StoreError> {
+        let there = Files::at(&self.path)?;
+        if there == self.files {
+            return Ok(());
+        }
+        if there.ledger.is_some() && there.ledger != self.files.ledger {
+            return Err(StoreError::Replaced(self.path.clone()));
+        }
+        let (rescue, what): (fn(_, _, _) -> _, _) = match there.ledger {
+            None => (write_anew, "ledger"),
+            Some(_) => (begin_log_anew, "write-ahead log of the ledger"),
+        };
+        self.connection = rescue(&self.connection, &self.path, self.newest)?;
+        self.files = Files::at(&self.path)?;
+        if !self.lock.is_of(&self.path) {
+            self.lock = LedgerLock::take(&self.path)?;
+        }
+        self.notices.push(format!(
+            "the {what} {} was deleted while sshmeter counted into it; all of it was still \
+             open, and it was written anew (to begin a new ledger, stop sshmeter first)",
+            self.path.display()
+        ));
+        Ok(())
     }
 
     /// Runs one immediate transaction; an error leaves nothing of it.
@@ -274,7 +307,7 @@ pub(super) fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Makes the file with our rights before SQLite would with its own.
-fn make_file(path: &Path) -> Result<(), StoreError> {
+pub(super) fn make_file(path: &Path) -> Result<(), StoreError> {
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -286,7 +319,7 @@ fn make_file(path: &Path) -> Result<(), StoreError> {
         .map_err(|error| StoreError::from_io(path, Doing::Writing, error))
 }
 
-fn connect(path: &Path, newest: i64) -> Result<Connection, StoreError> {
+pub(super) fn connect(path: &Path, newest: i64) -> Result<Connection, StoreError> {
     let sqlite = |error| StoreError::from_sqlite(path, Doing::Writing, error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
@@ -304,6 +337,10 @@ fn connect(path: &Path, newest: i64) -> Result<Connection, StoreError> {
              PRAGMA temp_store = MEMORY;
              PRAGMA journal_size_limit = 16777216;",
         )
+        .map_err(sqlite)?;
+    // The first read opens the write-ahead log, so that it can be known again.
+    connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
         .map_err(sqlite)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)

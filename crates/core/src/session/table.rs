@@ -165,7 +165,8 @@ impl Table {
     /// Takes what the log said, with what the kernel says of the line's writer.
     pub fn hear(&mut self, event: &Event, witness: Witness, now: Moment) {
         self.notice_set_back(now);
-        let time = event.time.unwrap_or(now.wall);
+        // A line from the future was written before the clock was set back.
+        let time = event.time.unwrap_or(now.wall).min(now.wall);
         let claim = |user: &UserName, method, credential, peer| Claim {
             login: Login {
                 user: user.clone(),

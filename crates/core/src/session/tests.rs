@@ -397,6 +397,20 @@ fn a_clock_set_back_denies_no_name() {
 }
 
 #[test]
+fn a_line_from_before_the_clock_was_set_back_still_names_its_connection() {
+    let back = |seconds: i64| Moment {
+        wall: at(seconds - 3600).wall,
+        ..at(seconds)
+    };
+    let mut table = table();
+    table.dump(&[], at(10));
+    table.ended(&socket(1, 4000, 100), back(15));
+    table.hear(&accepted("alice", 4000, 14), Witness::Silent, back(15));
+    table.dump(&[], back(16));
+    assert_eq!(names(&mut table), [Some("alice".into())]);
+}
+
+#[test]
 fn bytes_up_to_a_minute_s_end_belong_to_that_minute() {
     let mut table = table();
     table.dump(&[socket(1, 4000, 100)], at(50));

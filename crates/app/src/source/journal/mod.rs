@@ -120,6 +120,7 @@ pub(super) async fn follow(resume: Option<Checkpoint>, sender: Sender<Delivery>)
             },
         },
         caught_up: false,
+        trouble: None,
         sender,
     };
     // Only a listener that has gone ends the loop.
@@ -147,6 +148,8 @@ struct Follower {
     /// The last entry that was delivered.
     place: Place,
     caught_up: bool,
+    /// What went wrong last, told once until entries come again.
+    trouble: Option<String>,
     sender: Sender<Delivery>,
 }
 
@@ -182,7 +185,10 @@ impl Follower {
                 }
                 Err(error) => format!("journalctl cannot be run ({error}): it is tried again"),
             };
-            self.send(Delivery::Notice(notice)).await?;
+            if self.trouble.as_ref() != Some(&notice) {
+                self.send(Delivery::Notice(notice.clone())).await?;
+                self.trouble = Some(notice);
+            }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.sender.closed() => return Err(Gone),
@@ -278,6 +284,9 @@ impl Follower {
     }
 
     async fn deliver(&mut self, mut lines: Vec<Line>) -> Result<(), Gone> {
+        if !lines.is_empty() {
+            self.trouble = None;
+        }
         while !lines.is_empty() {
             let rest = lines.split_off(lines.len().min(BATCH));
             let last = lines.last().map(|line| line.checkpoint.clone());

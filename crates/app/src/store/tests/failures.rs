@@ -368,3 +368,62 @@ fn a_really_full_disk_commits_nothing() {
     let reader = Reader::open(&path).expect("a ledger");
     assert_eq!(check(&reader).expect("a check").faults, []);
 }
+
+/// What the check says, and what is booked, in bytes of the wire inwards.
+fn sound_total(folder: &SampleFolder) -> Option<u64> {
+    let checked = check(&folder.reader()).expect("a check");
+    assert_eq!(checked.faults, []);
+    let wire = report_of(folder).total.traffic.wire;
+    wire.map(|flow| flow.inbound)
+}
+
+#[test]
+fn what_is_deleted_under_the_writer_is_written_anew() {
+    for deleted in [
+        &["ledger.db"][..],
+        &["ledger.db-wal"],
+        &["ledger.db", "ledger.db-wal", "ledger.db-shm"],
+        &[
+            "ledger.db",
+            "ledger.db-wal",
+            "ledger.db-shm",
+            "ledger.db.lock",
+        ],
+    ] {
+        let folder = SampleFolder::new();
+        let mut writer = folder.writer("UTC");
+        for round in 0..3 {
+            writer.commit(&one_batch(2 * round).1).expect("a commit");
+            for name in deleted {
+                fs::remove_file(folder.ledger().with_file_name(name)).expect("a file");
+            }
+            writer
+                .commit(&one_batch(2 * round + 1).1)
+                .expect("a commit");
+            let notices = writer.take_notices();
+            assert_eq!(notices.len(), 1, "{deleted:?} {notices:?}");
+            assert_eq!(
+                sound_total(&folder),
+                Some(80 * 2 * (round + 1)),
+                "{deleted:?}"
+            );
+        }
+        told(Writer::open(&folder.ledger(), None), "another sshmeter");
+        drop(writer);
+        assert_eq!(sound_total(&folder), Some(480));
+        drop(folder.writer("UTC"));
+        assert_eq!(sound_total(&folder), Some(480));
+    }
+}
+
+#[test]
+fn a_file_in_the_ledger_s_place_is_not_touched() {
+    let folder = SampleFolder::new();
+    let mut writer = folder.writer("UTC");
+    writer.commit(&one_batch(1).1).expect("a commit");
+    fs::remove_file(folder.ledger()).expect("a file");
+    fs::write(folder.ledger(), "somebody's").expect("another file");
+    told(writer.commit(&one_batch(2).1), "was replaced");
+    let kept = fs::read_to_string(folder.ledger()).expect("a file");
+    assert_eq!(kept, "somebody's");
+}

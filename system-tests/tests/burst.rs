@@ -1,0 +1,226 @@
+//! Very many at once: logins as fast as the machine does them, and connections
+//! that all end in one moment.
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader},
+    net::IpAddr,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use system_tests::{
+    Capture, Daemon, Judgement, Log, Logins, Machine, Process, Session, Tolerance, Visit, judge,
+    must_agree, stands, wait_for,
+};
+
+/// How many logins; more where somebody has the time.
+const LOGINS: &str = "SSHMETER_BURST_LOGINS";
+
+const PORT: u16 = 7000;
+const CONFIG: &str = "[meter]\nports = [22, 7000]\n";
+
+fn logins_in_a_burst(name: &str, log: Log) {
+    if !stands(&format!("burst::{name}")) {
+        return;
+    }
+    let count = env::var(LOGINS).ok().and_then(|word| word.parse().ok());
+    let count = count.unwrap_or(75);
+    let machine = Machine::builder().log(log).start();
+    let capture = machine.capture();
+    let daemon = machine.daemon();
+    let begin = Instant::now();
+    let visits = Logins::exactly(machine.client(), count, 8, "true").wait();
+    let seconds = begin.elapsed().as_secs_f64();
+    let (_, judgement) = must_agree(&machine, capture, daemon, &visits, Tolerance::Exact);
+    println!("{name}: {judgement}, {count} logins in {seconds:.1} s");
+}
+
+#[test]
+fn logins_with_rsyslog() {
+    logins_in_a_burst("logins_with_rsyslog", Log::RsyslogIso);
+}
+
+#[test]
+fn logins_with_journald() {
+    logins_in_a_burst("logins_with_journald", Log::Journald);
+}
+
+/// A machine with a crowd on a counted port that is not sshd's.
+struct Crowd {
+    holder: Process,
+    visitors: Vec<Process>,
+    visits: Vec<Visit>,
+}
+
+impl Crowd {
+    fn start(machine: &Machine, connections: usize) -> Self {
+        let binary = env!("CARGO_BIN_EXE_crowd");
+        let server = machine.server();
+        std::fs::copy(binary, server.path("/usr/bin/crowd")).expect("a copy");
+        let client = machine.client().keeper();
+        std::fs::copy(binary, client.path("/mnt/crowd")).expect("a copy");
+        let mut command = server.command("crowd");
+        command.args(["hold", &PORT.to_string()]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        let holder = server.spawn(&mut command, "crowd hold");
+        machine.wait_for_port(PORT);
+        let mut crowd = Self {
+            holder,
+            visitors: Vec::new(),
+            visits: Vec::new(),
+        };
+        for _ in 0..4 {
+            crowd.come(machine, connections / 4);
+        }
+        crowd
+    }
+
+    fn come(&mut self, machine: &Machine, connections: usize) {
+        let client = machine.client();
+        let from: IpAddr = client.next_address(system_tests::Family::V4);
+        let mut command = client.keeper().command("/mnt/crowd");
+        command
+            .args(["visit", "10.77.0.1", &PORT.to_string()])
+            .args([from.to_string(), connections.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut visitor = client.keeper().spawn(&mut command, "crowd visit");
+        let output = visitor.child().stdout.take().expect("a pipe");
+        let mut line = String::new();
+        let read = BufReader::new(output).read_line(&mut line);
+        assert!(read.is_ok() && line == "ready\n", "the crowd did not come");
+        self.visitors.push(visitor);
+        self.visits.push(Visit {
+            user: None,
+            address: from,
+            what: format!("{connections} connections"),
+        });
+    }
+
+    /// Ends all connections at once: the clients' ends, and then the server's.
+    fn end_by_clients(mut self, machine: &Machine) -> Vec<Visit> {
+        for visitor in &mut self.visitors {
+            drop(visitor.child().stdin.take());
+        }
+        wait_for("the clients' ends", Duration::from_secs(60), || {
+            let open = machine
+                .server()
+                .run("ss", &["-Htn", "state", "established"]);
+            open.trim().is_empty().then_some(())
+        });
+        self.end_by_server()
+    }
+
+    /// Ends all connections at once: the server's ends, and then the clients'.
+    fn end_by_server(mut self) -> Vec<Visit> {
+        drop(self.holder.child().stdin.take());
+        self.holder.wait(Duration::from_secs(60));
+        for visitor in &mut self.visitors {
+            drop(visitor.child().stdin.take());
+            visitor.wait(Duration::from_secs(60));
+        }
+        self.visits
+    }
+}
+
+const CONNECTIONS: usize = 10_000;
+
+/// Ten thousand FINs are more than the queue between two ends of a wire takes,
+/// so some are sent twice: once for the kernel's counter and not on the wire,
+/// or with options that it does not count. And where the server ends first, a
+/// client's last segment may come when the socket is gone. Payload is exact.
+const A_HEADER_OR_TWO: Tolerance = Tolerance::WireWithin(0.3);
+
+/// A machine where a crowd's port is counted.
+fn machine_for_a_crowd() -> Machine {
+    let machine = Machine::builder().ports(&[22, PORT]).without_sshd().start();
+    machine.server().write("/run/config.toml", CONFIG);
+    machine
+}
+
+/// What sshmeter made of a crowd that is gone, and what it said.
+fn weigh(
+    machine: &Machine,
+    capture: Capture,
+    daemon: Daemon,
+    visits: &[Visit],
+) -> (Judgement, Vec<Session>, String) {
+    machine.wait_until_quiet();
+    let truth = capture.finish();
+    wait_for("all to be closed", Duration::from_secs(40), || {
+        let sessions = daemon.ask().sessions();
+        let closed = sessions.iter().filter(|session| session.closed.is_some());
+        (closed.count() >= CONNECTIONS).then_some(())
+    });
+    let words = daemon.words();
+    let sessions = daemon.stop().sessions();
+    (
+        judge(visits, &truth, &sessions, A_HEADER_OR_TWO),
+        sessions,
+        words,
+    )
+}
+
+#[test]
+fn ten_thousand_ended_by_their_clients() {
+    let name = "ten_thousand_ended_by_their_clients";
+    if !stands(&format!("burst::{name}")) {
+        return;
+    }
+    let machine = machine_for_a_crowd();
+    let capture = machine.capture();
+    let daemon = machine.daemon_with(&["--config", "/run/config.toml"]);
+    let visits = Crowd::start(&machine, CONNECTIONS).end_by_clients(&machine);
+    let (judgement, _, words) = weigh(&machine, capture, daemon, &visits);
+    judgement.must_hold(&words);
+    println!("{name}: {judgement}");
+}
+
+#[test]
+fn ten_thousand_ended_by_the_server() {
+    let name = "ten_thousand_ended_by_the_server";
+    if !stands(&format!("burst::{name}")) {
+        return;
+    }
+    let machine = machine_for_a_crowd();
+    let capture = machine.capture();
+    let daemon = machine.daemon_with(&["--config", "/run/config.toml"]);
+    let visits = Crowd::start(&machine, CONNECTIONS).end_by_server();
+    let (judgement, _, words) = weigh(&machine, capture, daemon, &visits);
+    judgement.must_hold(&words);
+    println!("{name}: {judgement}");
+}
+
+/// Without CAP_NET_ADMIN the kernel's queue for us is a few hundred ends long.
+#[test]
+fn ten_thousand_overrun_a_small_queue() {
+    let name = "ten_thousand_overrun_a_small_queue";
+    if !stands(&format!("burst::{name}")) {
+        return;
+    }
+    let machine = machine_for_a_crowd();
+    machine.server().write(
+        "/usr/local/bin/sshmeter",
+        "#!/bin/sh\nexec setpriv --bounding-set=-net_admin /usr/bin/sshmeter \"$@\"\n",
+    );
+    machine.server().shell("chmod +x /usr/local/bin/sshmeter");
+    let capture = machine.capture();
+    let daemon = machine.daemon_with(&["--config", "/run/config.toml"]);
+    let crowd = Crowd::start(&machine, CONNECTIONS);
+    wait_for("all to be seen", Duration::from_secs(40), || {
+        let sessions = daemon.ask().sessions();
+        let met = sessions.iter().filter(|one| one.payload_out == Some(100));
+        (met.count() == CONNECTIONS).then_some(())
+    });
+    let visits = crowd.end_by_clients(&machine);
+    let (judgement, sessions, words) = weigh(&machine, capture, daemon, &visits);
+    judgement.must_hold(&words);
+    assert!(words.contains("more ends of connections than"), "{words}");
+    let unseen = sessions
+        .iter()
+        .filter(|session| session.reason.as_deref() == Some("unseen"))
+        .count();
+    assert!(unseen > 0, "nothing was overrun");
+    println!("{name}: {judgement}, {unseen} ends unseen");
+}
