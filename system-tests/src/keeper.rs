@@ -155,6 +155,23 @@ impl Keeper {
         Process::behind(child, name)
     }
 
+    /// Puts a copy of a program inside. Another process writes it: a file that
+    /// this one holds open for writing could not be executed, nor while a child
+    /// of another thread still holds it.
+    ///
+    /// # Panics
+    /// When it cannot be copied.
+    pub fn install(&self, program: impl AsRef<Path>, inside: &str) {
+        let copied = Command::new("cp")
+            .arg(program.as_ref())
+            .arg(self.path(inside))
+            .status();
+        assert!(
+            copied.is_ok_and(|status| status.success()),
+            "{inside} cannot be written"
+        );
+    }
+
     /// Writes a file inside.
     ///
     /// # Panics

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use system_tests::{Daemon, Logins, Machine, Tolerance, binary, must_agree, stands_with, wait_for};
 
 const OFFSET: &str = "/run/offset";
@@ -25,7 +25,7 @@ fn machine_with_a_clock() -> Machine {
         library.trim()
     );
     step(&machine, "+0");
-    std::fs::copy(binary(), machine.server().path("/usr/local/bin/meter")).expect("a copy");
+    machine.server().install(binary(), "/usr/local/bin/meter");
     machine.server().write(
         "/usr/local/bin/sshmeter",
         &format!("#!/bin/sh\nexec env {environment} /usr/local/bin/meter \"$@\"\n"),
@@ -127,31 +127,16 @@ fn stepped_over_a_minute_s_end() {
     });
 }
 
-fn process(number: u32) -> Pid {
-    let number = i32::try_from(number).ok();
-    number.and_then(Pid::from_raw).expect("a process id")
-}
-
 /// To a process a suspend is a stop, after which the wall clock is far ahead
 /// and the monotonic one is not.
 #[test]
 fn asleep_over_a_minute_s_end() {
     a_clock_goes("asleep_over_a_minute_s_end", |machine, daemon| {
-        let pid = process(daemon.id());
-        // nsenter stops with its child, and has to go on with it.
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.id()));
-        let stat = stat.expect("it runs");
-        let parent = stat
-            .rsplit(')')
-            .next()
-            .and_then(|rest| rest.split(' ').nth(2));
-        let parent = process(parent.and_then(|word| word.parse().ok()).expect("a parent"));
         until_before_a_minute_s_end(2_000);
-        kill_process(pid, Signal::STOP).expect("it runs");
+        daemon.signal(Signal::STOP);
         seconds(5);
         step(machine, "+30000");
-        kill_process(pid, Signal::CONT).expect("it runs");
-        kill_process(parent, Signal::CONT).expect("it runs");
+        daemon.signal(Signal::CONT);
         seconds(3);
         step(machine, "+0");
         seconds(2);
