@@ -59,11 +59,12 @@ fn table() -> Table {
     Table::resume(boot(), BOOTED, Vec::new(), None, at(0)).0
 }
 
+/// A login, by the journal's word.
 fn accepted(user: &str, port: u16, seconds: i64) -> Event {
     Event {
         time: Some(at(seconds).wall),
         pid: Some(Pid(4711)),
-        sender: Sender::Claimed,
+        sender: Sender::Kernel { uid: 0, exe: None },
         what: What::Accepted {
             user: UserName::new(user),
             method: "publickey".into(),
@@ -82,6 +83,7 @@ fn disconnected(port: u16, reason: &str, seconds: i64) -> Event {
             user: None,
             peer: Some(peer(port)),
             reason: reason.into(),
+            before_login: false,
         },
     }
 }
