@@ -41,6 +41,8 @@ pub(super) enum Due {
     Commit,
     /// Another try to follow the log.
     Source,
+    /// Another question to the kernel.
+    Inquiry,
     /// A sign of life.
     Watchdog,
 }
@@ -53,6 +55,7 @@ pub(super) struct Schedule {
     commit: Option<Instant>,
     commits_held_until: Option<Instant>,
     source: Option<Instant>,
+    inquiry: Option<Instant>,
     retention: Instant,
     watchdog: Option<Watchdog>,
 }
@@ -74,6 +77,7 @@ impl Schedule {
             commit: None,
             commits_held_until: None,
             source: None,
+            inquiry: None,
             retention: Instant::now(),
             watchdog: watchdog.map(|bite| Watchdog {
                 next: Instant::now(),
@@ -119,6 +123,12 @@ impl Schedule {
         self.source = Some(Instant::now() + delay);
     }
 
+    /// The kernel is to be asked again.
+    pub(super) fn inquire_within(&mut self, delay: Duration) {
+        let due = Instant::now() + delay;
+        self.inquiry = Some(self.inquiry.map_or(due, |inquiry| inquiry.min(due)));
+    }
+
     /// Whether it is time to look for old rows; if so, the next time is set.
     pub(super) fn retention_is_due(&mut self) -> bool {
         let due = Instant::now() >= self.retention;
@@ -134,6 +144,7 @@ impl Schedule {
             (Some(self.sample), Due::Sample),
             (self.commit, Due::Commit),
             (self.source, Due::Source),
+            (self.inquiry, Due::Inquiry),
             (self.watchdog.as_ref().map(|it| it.next), Due::Watchdog),
         ]
         .into_iter()
@@ -145,6 +156,7 @@ impl Schedule {
             Due::Sample => {}
             Due::Commit => self.commit = None,
             Due::Source => self.source = None,
+            Due::Inquiry => self.inquiry = None,
             Due::Watchdog => {
                 if let Some(watchdog) = &mut self.watchdog {
                     watchdog.next = Instant::now() + watchdog.period;

@@ -5,8 +5,10 @@
 //! (`session::Table`); this folder only carries: lines and sockets in, batches
 //! out.
 
+mod beside;
 mod clock;
 mod hearing;
+mod inquiry;
 mod opening;
 mod recorder;
 mod refusals;
@@ -25,6 +27,7 @@ use tracing::{debug, info, warn};
 
 use self::{
     clock::{Clock, Due, Schedule},
+    inquiry::{Answers, Inquiry},
     recorder::{Outcome, Recorder},
     refusals::Refusals,
     survey::{Findings, Questions, Survey},
@@ -57,6 +60,7 @@ pub struct Daemon {
     table: Table,
     meter: SocketMeter,
     survey: Survey,
+    inquiry: Inquiry,
     recorder: Recorder,
     refusals: Refusals,
     source: Choice,
@@ -102,6 +106,8 @@ enum Happening {
     Written(Outcome),
     /// A survey of ports and owners is done.
     Surveyed(Findings),
+    /// The kernel's word on names came.
+    Answered(Answers),
     /// SIGHUP.
     Reload,
     /// SIGTERM or SIGINT.
@@ -134,6 +140,7 @@ impl Daemon {
             ended = self.meter.ended() => { ended?; Happening::Endings }
             due = self.schedule.next() => Happening::Due(due),
             findings = self.survey.findings() => Happening::Surveyed(findings?),
+            answers = self.inquiry.answers() => Happening::Answered(answers?),
             delivery = self.log.recv(), if !self.source_is_down => {
                 delivery.map_or(Happening::LogEnded, Happening::Log)
             }
@@ -152,12 +159,20 @@ impl Daemon {
             Happening::Written(outcome) => self.written(outcome),
             Happening::Due(Due::Watchdog) => service::alive(),
             Happening::Surveyed(findings) => self.surveyed(findings),
+            Happening::Answered(answers) => self.take_answers(answers),
+            Happening::Due(Due::Inquiry) => self.inquire(),
             Happening::Reload | Happening::Stop => {}
         }
         if self.table.has_news() {
             self.schedule.commit_within(COMMIT_DELAY);
         }
-        self.refusals.tell(self.table.take_refusals());
+        self.tell_refusals();
+    }
+
+    fn tell_refusals(&mut self) {
+        for refusal in self.table.take_refusals() {
+            self.refusals.tell(refusal.kind(), refusal);
+        }
     }
 
     /// Ends before the dump belong to the minute that ends with it.
@@ -173,6 +188,7 @@ impl Daemon {
         } else if self.table.awaited().next().is_some() {
             self.look_around();
         }
+        self.inquire();
         if self.table.has_news() {
             self.commit();
         }
@@ -207,7 +223,8 @@ impl Daemon {
 
     /// What is done once a minute, beside counting.
     fn minute_ended(&mut self) {
-        self.refusals.tell_rest();
+        self.refusals.sum_up();
+        self.inquiry.about_all();
         self.overrun_told = false;
         self.look_around();
         // A checkpoint that moved without news is written now and then.
@@ -352,6 +369,8 @@ impl Daemon {
         }
         self.read_connections();
         self.take_endings();
+        self.tell_refusals();
+        self.refusals.sum_up();
         let written = tokio::time::timeout(STOP_PATIENCE, self.write_all()).await;
         written.context("the ledger did not take the last figures in time")??;
         self.recorder.close();

@@ -17,6 +17,7 @@ use super::{
     Daemon, Signals,
     clock::{Clock, Schedule},
     hearing::understand,
+    inquiry::Inquiry,
     recorder::Recorder,
     refusals::Refusals,
     service,
@@ -87,6 +88,7 @@ pub fn open(config: Config) -> Outcome<(Daemon, Opening)> {
         table,
         meter,
         survey,
+        inquiry: Inquiry::new(),
         recorder: Recorder::start(writer)?,
         refusals: Refusals::default(),
         // Nothing is followed until the past is read.
@@ -145,7 +147,7 @@ impl Daemon {
             nameless = self.table.nameless().count(),
             "started"
         );
-        self.refusals.tell(self.table.take_refusals());
+        self.tell_refusals();
         let checkpoint = checkpoint.filter(|place| self.source.has_place(place));
         self.follow(checkpoint.or(read.ok()));
         Ok(())

@@ -52,16 +52,17 @@ impl Finding {
 /// Looks at everything, in the order a byte travels.
 #[must_use]
 pub fn examine(config: &Config) -> Vec<Finding> {
-    vec![
-        checks::source(config),
-        checks::sshd(config),
+    let mut findings = vec![checks::source(config), checks::sshd(config)];
+    findings.extend(checks::impostors(config));
+    findings.extend([
         checks::log_level(),
         checks::counters(config),
         checks::endings(config),
         checks::rights(),
         checks::ledger(config),
         checks::space(config),
-    ]
+    ]);
+    findings
 }
 
 /// The findings, a line each, with hints below.

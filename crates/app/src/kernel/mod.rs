@@ -3,6 +3,7 @@
 //! and whose they are is the core's to say.
 
 pub mod boot;
+pub mod holder;
 pub mod message;
 pub mod ports;
 pub mod process;

@@ -1,16 +1,19 @@
 //! Who is who: from a log line's claim to the connection it names.
 //!
-//! A name is given only to a connection the kernel has shown, the first name
-//! wins, and a line that contradicts what is known is refused, never applied.
+//! A name is given only to a connection the kernel has shown. What the kernel
+//! or the journal said stays, and a line that contradicts it is refused; two
+//! words of a log that anybody can write to leave the connection nobody's.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use jiff::Timestamp;
 
 use super::{
-    Moment,
-    login::{Claim, Refusal, Witness},
+    Moment, Refusal,
+    connection::Connection,
+    login::{Claim, Standing, Witness},
     table::Table,
+    waiting::Waiting,
 };
 use crate::{
     identity::{Endpoint, Pid, SocketCookie, UserName},
@@ -33,27 +36,31 @@ pub struct Owner {
 
 impl Table {
     /// Takes the sessions of the log's past, for connections that have no name
-    /// yet. Of several from one client the last that was left open counts.
+    /// yet. Of several from one client the last that was left open counts; a
+    /// file that leaves two open for one connection contradicts itself.
     pub fn recall(&mut self, past: Vec<LoggedSession>) {
-        let mut claims: HashMap<Endpoint, Claim> = HashMap::new();
-        for claim in past.into_iter().filter_map(Claim::of_past) {
-            if let Some(peer) = claim.peer {
-                claims.insert(peer, claim);
+        let mut heard: HashSet<Endpoint> = HashSet::new();
+        for claim in past.into_iter().rev().filter_map(Claim::of_past) {
+            let is_last = claim.peer.is_some_and(|peer| heard.insert(peer));
+            if !is_last && claim.is_vouched_for() {
+                continue;
             }
-        }
-        for claim in claims.into_values() {
             if let Ok(Some(cookie)) = self.find(&claim) {
-                self.attach(cookie, claim);
+                let standing = claim.standing();
+                self.attach(cookie, claim, standing);
             }
         }
     }
 
     /// Takes what the process table says: when connections began and, where no
-    /// log did, whose they are.
+    /// log did, whose they are. Where a log's word waits for the kernel's, that
+    /// comes first, as the log spells a name the way it was typed.
     pub fn adopt(&mut self, owner: &Owner) {
         let Some(cookie) = self.roster.holding(&[owner.inode]) else {
             return;
         };
+        let awaited = |peer| self.awaited_by_kernel(peer);
+        let is_awaited = self.roster.get(cookie).is_some_and(|it| awaited(it.peer));
         let Some(connection) = self.roster.get_mut(cookie) else {
             return;
         };
@@ -63,7 +70,8 @@ impl Table {
             connection.pid = Some(owner.pid);
             changed = true;
         }
-        if let (None, Some(user)) = (&connection.login, &owner.user) {
+        if let (None, Some(user), false) = (&connection.login, &owner.user, is_awaited) {
+            connection.standing = Standing::Settled;
             connection.login = Some(Login {
                 user: user.clone(),
                 method: None,
@@ -76,19 +84,28 @@ impl Table {
         }
     }
 
-    /// Settles the claim if its connection is seen to live; another waits for
-    /// the next dump, which shows whether a newer connection from the same
-    /// address is meant than one that is over.
+    fn awaited_by_kernel(&self, peer: Endpoint) -> bool {
+        let mut waiting = self.waiting.iter().map(|waiting| &waiting.claim);
+        waiting.any(|claim| claim.peer == Some(peer) && !claim.is_vouched_for())
+    }
+
+    /// Settles the claim if it is vouched for and its connection is seen to
+    /// live. A file's claim waits for the kernel's word on that connection;
+    /// others wait for the next dump, which shows whether a newer connection from
+    /// the same address is meant than one that is over.
     pub(super) fn settle(&mut self, claim: Claim, now: Moment) {
         match self.find(&claim) {
-            Ok(Some(cookie)) if self.is_seen_alive(cookie) => self.attach(cookie, claim),
+            Ok(Some(cookie)) if claim.is_vouched_for() && self.is_seen_alive(cookie) => {
+                self.attach(cookie, claim, Standing::Sure);
+            }
             Ok(_) if claim.can_be_placed() => {
                 self.waiting.push(claim, self.read_to.clone(), now);
             }
             Ok(_) => {}
             // A process at its end has closed its connection a moment before the
-            // kernel tells us of it: the next dump decides.
-            Err(Refusal::Elsewhere { .. }) => {
+            // kernel tells us of it, and another connection of the same client
+            // may not have been seen yet: the next dump decides.
+            Err(Refusal::Elsewhere { .. } | Refusal::Ambiguous { .. }) => {
                 self.waiting.push(claim, self.read_to.clone(), now);
             }
             Err(refusal) => self.refusals.push(refusal),
@@ -98,37 +115,60 @@ impl Table {
     /// Settles, after a dump, what waited for it.
     pub(super) fn settle_waiting(&mut self, now: Moment) {
         let mut waiting = std::mem::take(&mut self.waiting);
-        let overdue = waiting.settle(now, |claim| match self.find(&claim) {
-            Ok(Some(cookie)) => {
-                self.attach(cookie, claim);
-                None
-            }
-            Ok(None) => Some(claim),
+        waiting.retain(|waiting| match self.find(&waiting.claim) {
+            Ok(Some(cookie)) => !self.place(cookie, &waiting.claim),
+            Ok(None) => true,
             Err(refusal) => {
                 self.refusals.push(refusal);
-                None
+                false
             }
         });
+        let overdue = waiting.overdue(now);
         self.waiting = waiting;
-        let started = self.started;
-        self.refusals
-            .extend(overdue.into_iter().filter_map(|claim| {
-                // A line from before the daemon may well speak of a connection that
-                // was over by then.
-                let peer = claim.peer.filter(|_| claim.time >= started)?;
-                Some(Refusal::NoConnection {
-                    peer,
-                    claimed: claim.login.user,
-                })
-            }));
+        for waiting in overdue {
+            self.give_up(waiting);
+        }
+    }
+
+    /// Gives whether the claim is settled: while the connection lives, a file's
+    /// claim goes on waiting for the kernel's word.
+    fn place(&mut self, cookie: SocketCookie, claim: &Claim) -> bool {
+        let lives = self.roster.get(cookie).is_some_and(Connection::lives);
+        if lives && !claim.is_vouched_for() {
+            return false;
+        }
+        self.attach(cookie, claim.clone(), claim.standing());
+        true
+    }
+
+    /// What becomes of a claim that waited for too long. Without the kernel's
+    /// word on a live connection the log's counts; against it, it does not.
+    fn give_up(
+        &mut self,
+        Waiting {
+            claim,
+            is_too_early,
+            ..
+        }: Waiting,
+    ) {
+        let Some(peer) = claim.peer else {
+            return;
+        };
+        let claimed = claim.login.user.clone();
+        match self.find(&claim) {
+            Ok(Some(_)) if is_too_early => self.refusals.push(Refusal::NoLogin { peer, claimed }),
+            Ok(Some(cookie)) => self.attach(cookie, claim, Standing::Unsure),
+            Err(refusal) => self.refusals.push(refusal),
+            // A line from before the daemon may well speak of a connection that
+            // was over by then.
+            Ok(None) if claim.time < self.started => {}
+            Ok(None) => self.refusals.push(Refusal::NoConnection { peer, claimed }),
+        }
     }
 
     fn is_seen_alive(&self, cookie: SocketCookie) -> bool {
         !self.missing.contains_key(&cookie)
-            && self
-                .roster
-                .get(cookie)
-                .is_some_and(|connection| connection.closed.is_none())
+            && self.roster.get(cookie).is_some_and(Connection::lives)
     }
 
     /// The connection a claim speaks of. The writer's own sockets decide where
@@ -136,30 +176,59 @@ impl Table {
     /// connections from it the one that lived at the line's time.
     pub(super) fn find(&self, claim: &Claim) -> Result<Option<SocketCookie>, Refusal> {
         let claimed = || claim.login.user.clone();
-        let by_peer = claim
-            .peer
-            .and_then(|peer| self.roster.nearest(peer, claim.time));
-        match &claim.witness {
-            Witness::Stranger => Err(Refusal::Stranger {
-                pid: claim.pid,
-                claimed: claimed(),
-            }),
-            Witness::Silent => Ok(by_peer),
-            Witness::Holds(inodes) => {
-                let Some(peer) = claim.peer else {
-                    return Ok(self.roster.holding(inodes));
-                };
-                match self.roster.holding(inodes) {
-                    Some(held) if self.is_from(held, peer) => Ok(Some(held)),
-                    None if !by_peer.is_some_and(|cookie| self.has_inode(cookie)) => Ok(by_peer),
-                    _ => Err(Refusal::Elsewhere {
-                        peer,
-                        pid: claim.pid,
-                        claimed: claimed(),
-                    }),
-                }
+        let held = match &claim.witness {
+            Witness::Stranger => {
+                return Err(Refusal::Stranger {
+                    pid: claim.pid,
+                    claimed: claimed(),
+                });
+            }
+            Witness::Silent => None,
+            Witness::Holds(inodes) => Some(self.roster.holding(inodes)),
+        };
+        let Some(peer) = claim.peer else {
+            return Ok(held.flatten());
+        };
+        let mut candidates = self.roster.candidates(peer, claim.time);
+        if let Some(held) = held {
+            if let Some(cookie) = held.filter(|cookie| self.is_from(*cookie, peer)) {
+                return Ok(Some(cookie));
+            }
+            // What another process holds is not what the line speaks of.
+            let all = candidates.len();
+            candidates.retain(|cookie| !self.has_inode(*cookie));
+            if held.is_some() || (candidates.is_empty() && all > 0) {
+                return Err(Refusal::Elsewhere {
+                    peer,
+                    pid: claim.pid,
+                    claimed: claimed(),
+                });
             }
         }
+        let likeliest = candidates.first().copied();
+        if likeliest.is_some_and(|it| self.has_rival(it, &candidates, claim)) {
+            return Err(Refusal::Ambiguous {
+                peer,
+                claimed: claimed(),
+            });
+        }
+        Ok(likeliest)
+    }
+
+    /// Whether the client had another connection at the line's time, to another
+    /// address or port of ours, that the line may speak of just as well.
+    fn has_rival(&self, cookie: SocketCookie, candidates: &[SocketCookie], claim: &Claim) -> bool {
+        let Some(likeliest) = self.roster.get(cookie) else {
+            return false;
+        };
+        let lived = |it: &Connection| it.distance(claim.time).is_some_and(|it| it.is_zero());
+        let others = candidates.iter().filter_map(|it| self.roster.get(*it));
+        let mut rivals = others.filter(|it| it.local != likeliest.local && lived(it));
+        lived(likeliest)
+            && rivals.any(|it| {
+                let login = it.login.as_ref();
+                login.is_none_or(|login| login.user == claim.login.user)
+            })
     }
 
     /// Whether the connection lives and its socket's inode is known; of one
@@ -167,7 +236,7 @@ impl Table {
     fn has_inode(&self, cookie: SocketCookie) -> bool {
         self.roster
             .get(cookie)
-            .is_some_and(|connection| connection.closed.is_none() && connection.inode.is_some())
+            .is_some_and(|connection| connection.lives() && connection.inode.is_some())
     }
 
     fn is_from(&self, cookie: SocketCookie, peer: Endpoint) -> bool {
@@ -176,19 +245,24 @@ impl Table {
             .is_some_and(|connection| connection.peer == peer)
     }
 
-    /// First attribution wins. The same name again may only add what the first
-    /// did not know.
-    pub(super) fn attach(&mut self, cookie: SocketCookie, claim: Claim) {
+    /// Gives the connection the claim's name, unless it has one that stands, or
+    /// is doubted and nothing but a log speaks for the name.
+    pub(super) fn attach(&mut self, cookie: SocketCookie, claim: Claim, standing: Standing) {
         let Some(connection) = self.roster.get_mut(cookie) else {
             return;
         };
-        match &mut connection.login {
-            None => connection.login = Some(claim.login),
-            Some(login) if login.user == claim.login.user => {
-                if login.method.is_some() || claim.login.method.is_none() {
-                    return;
-                }
-                *login = claim.login;
+        let refusal = match &connection.login {
+            None if standing == Standing::Unsure && connection.may_not_be_named() => {
+                self.refusals.push(Refusal::NoLogin {
+                    peer: connection.peer,
+                    claimed: claim.login.user,
+                });
+                return;
+            }
+            None => connection.name(claim, standing),
+            Some(login) if login.user == claim.login.user => connection.add(claim, standing),
+            Some(_) if connection.standing == Standing::Unsure => {
+                connection.dispute(claim, standing)
             }
             Some(login) => {
                 self.refusals.push(Refusal::Contradiction {
@@ -198,22 +272,9 @@ impl Table {
                 });
                 return;
             }
-        }
-        connection.pid = claim.pid.or(connection.pid);
-        connection.began_by(claim.time);
+        };
+        self.refusals.extend(refusal);
         self.outbox.session_changed(cookie);
-    }
-
-    pub(super) fn explain(&mut self, peer: Endpoint, reason: &str, time: Timestamp) {
-        let Some(cookie) = self.roster.nearest(peer, time) else {
-            return;
-        };
-        let Some(connection) = self.roster.get_mut(cookie) else {
-            return;
-        };
-        if connection.explain(reason) {
-            self.outbox.session_changed(cookie);
-        }
     }
 
     pub(super) fn began(&mut self, peer: Endpoint, time: Timestamp) {

@@ -96,7 +96,16 @@ impl Roster {
     /// name yet, then the one that ended first, since a line is written before
     /// its connection ends, then the one that began last.
     pub(super) fn nearest(&self, peer: Endpoint, time: Timestamp) -> Option<SocketCookie> {
-        let candidates = self.by_peer.get(&peer)?.iter().filter_map(|cookie| {
+        self.candidates(peer, time).first().copied()
+    }
+
+    /// All connections of the client that a line of this time may speak of, the
+    /// likeliest first.
+    pub(super) fn candidates(&self, peer: Endpoint, time: Timestamp) -> Vec<SocketCookie> {
+        let Some(all) = self.by_peer.get(&peer) else {
+            return Vec::new();
+        };
+        let ranked = all.iter().filter_map(|cookie| {
             let connection = self.connections.get(cookie)?;
             let distance = connection.distance(time)?;
             let end = connection.closed.as_ref().map(|closing| closing.at);
@@ -108,6 +117,8 @@ impl Roster {
             );
             Some((rank, *cookie))
         });
-        candidates.min().map(|(_, cookie)| cookie)
+        let mut ranked: Vec<_> = ranked.collect();
+        ranked.sort_unstable();
+        ranked.into_iter().map(|(_, cookie)| cookie).collect()
     }
 }

@@ -12,9 +12,10 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Moment,
+    Moment, Refusal,
     connection::{Connection, REBOOT},
-    login::{Claim, Refusal, Witness},
+    ending::Farewell,
+    login::{Claim, Witness},
     outbox::Outbox,
     roster::Roster,
     waiting::WaitingClaims,
@@ -51,6 +52,8 @@ pub struct Table {
     /// Those that live but were not in the last dump, and since when.
     pub(super) missing: HashMap<SocketCookie, Duration>,
     pub(super) waiting: WaitingClaims,
+    /// Lines about ends of connections that were not seen yet.
+    pub(super) farewells: Vec<Farewell>,
     last_dump: Option<Timestamp>,
     latest: Moment,
     minute: Minute,
@@ -82,6 +85,7 @@ impl Table {
             ended: Vec::new(),
             missing: HashMap::new(),
             waiting: WaitingClaims::default(),
+            farewells: Vec::new(),
             last_dump: None,
             latest: now,
             minute: Minute::of(now.wall),
@@ -118,10 +122,12 @@ impl Table {
             seen.insert(socket.cookie);
             self.count(socket, now);
             self.reopen(socket.cookie);
+            self.doubt_farewell(socket, now);
         }
         self.miss(&seen, now);
         self.last_dump = Some(now.wall);
         self.minute = Minute::of(now.wall);
+        self.settle_farewells(now);
         self.settle_waiting(now);
         self.forget(now);
     }
@@ -147,6 +153,7 @@ impl Table {
             pid: event.pid,
             time,
             witness,
+            sender: event.sender.clone(),
         };
         match &event.what {
             What::Accepted {
@@ -163,10 +170,16 @@ impl Table {
             What::Disconnected {
                 peer: Some(peer),
                 reason,
-                ..
-            } => {
-                self.explain(*peer, reason, time);
-            }
+                user,
+                before_login,
+            } => self.bid_farewell(Farewell {
+                peer: *peer,
+                reason: reason.clone(),
+                user: user.clone(),
+                before_login: *before_login,
+                time,
+                heard: now.monotonic,
+            }),
             What::Connected { peer, .. } => self.began(*peer, time),
             // The end is the kernel's to tell.
             What::Closed { .. } | What::Disconnected { .. } => {}
@@ -195,12 +208,17 @@ impl Table {
     /// Whether a login waits for its connection to be seen.
     #[must_use]
     pub fn awaits_a_dump(&self) -> bool {
-        !self.waiting.is_empty()
+        let mut waiting = self.waiting.iter();
+        !self.farewells.is_empty()
+            || waiting.any(|waiting| self.question_of(&waiting.claim).is_none())
     }
 
-    /// Clients of logins that wait for the next dump.
+    /// Clients of logins whose connection was not seen on any port yet.
     pub fn awaited(&self) -> impl Iterator<Item = Endpoint> {
-        self.waiting.peers()
+        let waiting = self.waiting.iter().map(|waiting| &waiting.claim);
+        waiting
+            .filter(|claim| matches!(self.find(claim), Ok(None)))
+            .filter_map(|claim| claim.peer)
     }
 
     /// How many connections live.
@@ -315,6 +333,7 @@ impl Table {
         if was_open {
             self.ended.push((cookie, now.monotonic));
         }
+        self.doubt_short_one(cookie);
         self.outbox.session_changed(cookie);
     }
 
