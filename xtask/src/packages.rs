@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result};
 use crate::build::succeed;
 
 /// A file that the tests need and the package that brings it.
-const NEEDED: [(&str, &str); 18] = [
+const NEEDED: [(&str, &str); 19] = [
     ("sshd", "openssh-server"),
     ("ssh", "openssh-client"),
     ("scp", "openssh-client"),
@@ -34,6 +34,7 @@ const NEEDED: [(&str, &str); 18] = [
     ("ps", "procps"),
     ("unshare", "util-linux"),
     ("logger", "bsdutils"),
+    ("perl", "perl-base"),
     ("/usr/share/zoneinfo/Asia/Kathmandu", "tzdata"),
 ];
 
