@@ -4,9 +4,9 @@
 //! others in the capture and in what sshmeter says, without trusting a log.
 
 use std::{
-    cell::Cell,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     process::{Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
 
@@ -34,7 +34,7 @@ ControlPath none
 pub struct Client {
     keeper: Keeper,
     users: Vec<User>,
-    next: Cell<u16>,
+    next: AtomicU16,
 }
 
 /// A connection that the client made: who, and from where.
@@ -102,7 +102,7 @@ impl Client {
         Self {
             keeper,
             users: users.to_vec(),
-            next: Cell::new(1),
+            next: AtomicU16::new(1),
         }
     }
 
@@ -148,8 +148,7 @@ impl Client {
     /// An address that no visit has come from.
     #[must_use]
     pub fn next_address(&self, family: Family) -> IpAddr {
-        let number = self.next.get();
-        self.next.set(number + 1);
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let [high, low] = number.to_be_bytes();
         match family {
             Family::V4 => Ipv4Addr::new(10, 78, high, low).into(),

@@ -2,7 +2,6 @@
 
 use std::{
     fs::{self, File},
-    os::unix::net::UnixDatagram,
     path::PathBuf,
     process::{Output, Stdio},
     time::{Duration, Instant},
@@ -11,7 +10,14 @@ use std::{
 use rustix::process::Signal;
 use serde::Deserialize;
 
-use crate::{client::Visit, judge::NOBODY, keeper::Keeper, process::Process, wait_for};
+use crate::{
+    client::Visit,
+    judge::NOBODY,
+    keeper::Keeper,
+    manager::{ServiceManager, service_words},
+    process::{Process, children_of, kill},
+    wait_for,
+};
 
 /// A running `sshmeter run`.
 #[derive(Debug)]
@@ -19,6 +25,7 @@ pub struct Daemon {
     process: Process,
     answer: Answer,
     words: PathBuf,
+    manager: ServiceManager,
 }
 
 /// What sshmeter's commands say about one ledger; outlives the daemon.
@@ -99,46 +106,48 @@ pub struct Report {
 }
 
 impl Daemon {
-    /// Starts `sshmeter FLAGS run` and waits until it says that it is ready.
-    pub(crate) fn start(server: &Keeper, flags: &[&str]) -> Self {
-        let notify = server.path("/run/notify");
-        // An earlier daemon of the same machine may have left it.
-        let _ = fs::remove_file(&notify);
-        let socket = UnixDatagram::bind(&notify).expect("a socket for the word of readiness");
-        socket
-            .set_read_timeout(Some(Duration::from_millis(20)))
-            .expect("a timeout can be set");
+    /// Starts `BEFORE sshmeter FLAGS run` as a service of this manager.
+    pub(crate) fn launch(
+        manager: &ServiceManager,
+        before: &[&str],
+        server: &Keeper,
+        flags: &[&str],
+    ) -> Self {
         let words = server.path("/run/sshmeter.words");
         let stderr = File::options().create(true).append(true).open(&words);
-        let mut command = server.command("sshmeter");
+        let [program, rest @ ..] = service_words();
+        let mut command = server.command(program);
         command
+            .args(rest)
+            .args(before)
+            .arg("sshmeter")
             .args(flags)
             .arg("run")
-            .env("NOTIFY_SOCKET", "/run/notify")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr.expect("a file for the daemon's words"));
+        manager.equip(&mut command);
         let process = server.spawn(&mut command, "sshmeter run");
         let answer = Answer {
             leader: server.leader(),
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
         };
-        let mut daemon = Self {
+        Self {
             process,
             answer,
             words,
-        };
-        daemon.wait_until_ready(&socket);
-        daemon
+            manager: manager.clone(),
+        }
     }
 
-    fn wait_until_ready(&mut self, socket: &UnixDatagram) {
+    /// Waits until the daemon says that it is ready.
+    ///
+    /// # Panics
+    /// With its words, when it ends instead.
+    pub fn wait_until_ready(&mut self) {
         wait_for("sshmeter to be ready", Duration::from_secs(20), || {
             assert!(self.process.runs(), "sshmeter ended:\n{}", self.words());
-            let mut message = [0; 4096];
-            let length = socket.recv(&mut message).ok()?;
-            let message = String::from_utf8_lossy(&message[..length]).into_owned();
-            message.lines().any(|line| line == "READY=1").then_some(())
+            self.manager.is_ready().then_some(())
         });
     }
 
@@ -199,6 +208,52 @@ impl Daemon {
         self.answer.clone()
     }
 
+    /// Its process id as the machine's own processes see it.
+    ///
+    /// # Panics
+    /// When the daemon is gone.
+    #[must_use]
+    pub fn id_inside(&self) -> u32 {
+        let ids = self.status("NSpid:").expect("it runs");
+        let innermost = ids.split_whitespace().last();
+        innermost
+            .and_then(|id| id.parse().ok())
+            .expect("a process id")
+    }
+
+    /// Whether somebody traces it, or it is gone already.
+    #[must_use]
+    pub fn is_traced(&self) -> bool {
+        self.status("TracerPid:").is_none_or(|tracer| tracer != "0")
+    }
+
+    /// A line of the kernel's on the process.
+    fn status(&self, name: &str) -> Option<String> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.trim().to_owned())
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Kills the programs that it has started, and not itself.
+    pub fn kill_children(&self) {
+        for child in children_of(self.id()) {
+            kill(child, Signal::KILL);
+        }
+    }
+
+    /// Waits for its end and gives its exit code; `None` for a signal.
+    ///
+    /// # Panics
+    /// When it does not end soon.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        self.process.wait(Duration::from_secs(10))
+    }
+
     /// Seconds of processor time used so far.
     ///
     /// # Panics
@@ -224,13 +279,8 @@ impl Daemon {
     /// When the daemon is gone.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .expect("a resident size");
-        let kibibytes: u64 = line
-            .trim()
+        let size = self.status("VmRSS:").expect("it runs");
+        let kibibytes: u64 = size
             .trim_end_matches(" kB")
             .parse()
             .expect("a number of KiB");

@@ -1,6 +1,10 @@
 //! Compares what sshmeter says with what crossed the wire.
 
-use std::fmt::Write;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    net::SocketAddr,
+};
 
 use crate::{
     capture::{Capture, Truth},
@@ -33,6 +37,11 @@ pub struct Judgement {
     pub worst: f64,
     /// Seconds that the longest connection took on the wire.
     pub longest: f64,
+    /// Wire bytes that crossed and are in no session.
+    pub lost: u64,
+    /// Wire bytes that sessions hold and that did not cross, or are held by
+    /// another session too.
+    pub doubled: u64,
 }
 
 impl Judgement {
@@ -103,6 +112,7 @@ pub fn judge(
             }
         }
     }
+    judgement.balance(truth, sessions);
     for session in sessions {
         let peer = (session.peer.ip, session.peer.port).into();
         if !truth.connections.contains_key(&peer) {
@@ -123,6 +133,29 @@ pub fn judge(
 }
 
 impl Judgement {
+    /// Adds up what is too little and too much, each direction by itself so
+    /// that one does not hide the other.
+    fn balance(&mut self, truth: &Truth, sessions: &[Session]) {
+        let mut said: BTreeMap<SocketAddr, Flow> = BTreeMap::new();
+        for session in sessions {
+            let sum = said.entry((session.peer.ip, session.peer.port).into());
+            *sum.or_default() += flow(session.wire_in, session.wire_out).unwrap_or_default();
+        }
+        let peers: BTreeSet<_> = truth.connections.keys().chain(said.keys()).collect();
+        for peer in peers {
+            let crossed = truth
+                .connections
+                .get(peer)
+                .map(|connection| connection.wire);
+            let crossed = crossed.unwrap_or_default();
+            let said = said.get(peer).copied().unwrap_or_default();
+            self.lost += crossed.inbound.saturating_sub(said.inbound)
+                + crossed.outbound.saturating_sub(said.outbound);
+            self.doubled += said.inbound.saturating_sub(crossed.inbound)
+                + said.outbound.saturating_sub(crossed.outbound);
+        }
+    }
+
     fn fault(&mut self, visit: &Visit, connection: &Connection, fault: &str) {
         let user = visit.user.as_deref().unwrap_or(NOBODY);
         self.faults.push(format!(

@@ -12,11 +12,14 @@
 
 mod capture;
 mod client;
+pub mod crash;
 mod daemon;
 mod ground;
 mod judge;
 mod keeper;
+mod ledger;
 mod machine;
+mod manager;
 mod packets;
 mod process;
 mod users;
@@ -28,7 +31,9 @@ pub use daemon::{Answer, Daemon, End, Report, Row, Session};
 pub use ground::{MUST_RUN, binary, missing, stands};
 pub use judge::{Judgement, NOBODY, Tolerance, judge, must_agree};
 pub use keeper::Keeper;
+pub use ledger::ledger_faults;
 pub use machine::{Log, Machine, MachineBuilder};
+pub use manager::ServiceManager;
 pub use packets::{Connection, Flow, read_capture};
 pub use process::Process;
 pub use users::{User, standard_users};

@@ -20,6 +20,7 @@ use crate::{
     daemon::Daemon,
     ground,
     keeper::{HOLD, Keeper},
+    manager::ServiceManager,
     process::Process,
     users::{User, quoted, script, standard_users},
     wait_for, wire,
@@ -125,6 +126,7 @@ impl MachineBuilder {
         if self.sshd {
             machine.start_sshd();
         }
+        wire::wait_until_up(machine.client.keeper());
         machine
     }
 
@@ -244,13 +246,21 @@ impl Machine {
     /// Starts sshmeter as it comes, and waits until it counts.
     #[must_use]
     pub fn daemon(&self) -> Daemon {
-        Daemon::start(&self.server, &[])
+        self.daemon_with(&[])
     }
 
     /// Starts sshmeter with global flags, and waits until it counts.
     #[must_use]
     pub fn daemon_with(&self, flags: &[&str]) -> Daemon {
-        Daemon::start(&self.server, flags)
+        self.service_manager().start(&self.server, flags)
+    }
+
+    /// A service manager for sshmeter, whose daemons are one service: it keeps
+    /// for the next one what one leaves with it. [`Self::daemon`] makes a new
+    /// one each time, so that nothing is kept.
+    #[must_use]
+    pub fn service_manager(&self) -> ServiceManager {
+        ServiceManager::new(&self.server)
     }
 
     /// Runs sshmeter on the server to its end.

@@ -60,9 +60,10 @@ impl Process {
 
     /// Sends a signal to the program.
     pub fn signal(&self, signal: Signal) {
-        if let Some(pid) = i32::try_from(self.leader).ok().and_then(Pid::from_raw) {
-            // It may have ended by itself, which is what most signals ask for.
-            let _ = kill_process(pid, signal);
+        kill(self.leader, signal);
+        if [Signal::CONT, Signal::KILL].contains(&signal) {
+            // `nsenter` stops itself when it sees its child stopped.
+            kill(self.child.id(), Signal::CONT);
         }
     }
 
@@ -86,6 +87,14 @@ impl Drop for Process {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
+    }
+}
+
+/// Sends a signal to a process.
+pub(crate) fn kill(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        // It may have ended by itself, which is what most signals ask for.
+        let _ = kill_process(pid, signal);
     }
 }
 

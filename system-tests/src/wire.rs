@@ -7,9 +7,9 @@
 //! Every address of 10.78.0.0/16 and fd00:78::/64 is the client's own, so that a
 //! test can give each connection an address and know it again anywhere.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
-use crate::keeper::Keeper;
+use crate::{keeper::Keeper, wait_for};
 
 /// The server's addresses.
 pub(crate) const SERVER: [&str; 2] = ["10.77.0.1", "fd00:77::1"];
@@ -89,6 +89,20 @@ pub(crate) fn lay(server: &Keeper, client: &Keeper) {
         echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind
         {CALM}"
     ));
+}
+
+/// Waits until the kernel has noticed that the links have a carrier, which it
+/// looks for once a second: until then it answers nothing over IPv6, and a
+/// first SYN would be repeated.
+pub(crate) fn wait_until_up(client: &Keeper) {
+    wait_for("the wire's carrier", Duration::from_secs(10), || {
+        let links = client.run("ip", &["netns", "exec", "router", "ip", "-o", "link"]);
+        let up = |link: &str| {
+            let line = links.lines().find(|line| line.contains(link));
+            line.is_some_and(|line| line.contains("state UP"))
+        };
+        (up(": wire") && up(": lan")).then_some(())
+    });
 }
 
 /// Makes the router lose packets from now on, and both ends try as hard as ever.

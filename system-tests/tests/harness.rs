@@ -1,7 +1,8 @@
 //! The judge is judged first: what the capture says must be what the client's
 //! programs moved, whatever sshmeter thinks of it.
 
-use system_tests::{Family, Log, Machine, stands};
+use rusqlite::Connection;
+use system_tests::{Family, Log, Machine, Tolerance, judge, ledger_faults, stands};
 
 #[test]
 fn a_machine_takes_logins_of_every_user_and_the_capture_sees_them() {
@@ -72,6 +73,64 @@ fn the_capture_counts_what_was_sent() {
             assert!(connection.is_clean(), "{connection:?}");
             assert!(connection.wire.inbound > connection.payload.inbound);
         }
+    }
+}
+
+#[test]
+fn what_no_daemon_heard_and_what_does_not_add_up_is_found() {
+    if !stands("what_no_daemon_heard_and_what_does_not_add_up_is_found") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder for the ledger");
+    let ledger = folder.path().join("ledger.db");
+    let builder = Machine::builder().ledger_folder(folder.path().to_owned());
+    let machine = builder.start();
+    let capture = machine.capture();
+    let daemon = machine.daemon();
+    let mut visits = vec![
+        machine.client().visit("alice").run("true"),
+        machine.client().visit("carol").run("true"),
+    ];
+    daemon.settle(&visits);
+    drop(daemon.stop());
+    visits.push(machine.client().visit("bob").run("true"));
+    machine.wait_until_quiet();
+    let answer = machine.daemon().stop();
+    let truth = capture.finish();
+    let judgement = judge(&visits, &truth, &answer.sessions(), Tolerance::Exact);
+    assert_eq!(judgement.faults.len(), 1, "{:?}", judgement.faults);
+    let missed = truth.from(visits[2].address).wire.total();
+    assert_eq!((judgement.lost, judgement.doubled), (missed, 0));
+
+    assert_eq!(ledger_faults(&ledger), Vec::<String>::new());
+    for (spoil, word) in [
+        ("UPDATE hour SET wire_in = wire_in + 1", "of hours"),
+        ("UPDATE month SET payload_in = payload_in + 1", "of months"),
+        (
+            "UPDATE minute SET payload_out = payload_out - 1",
+            "in minutes",
+        ),
+        (
+            "UPDATE session SET reading_wire_out = reading_wire_out + 1",
+            "read",
+        ),
+        ("UPDATE session SET closed_ms = NULL", "is open"),
+        (
+            "UPDATE session SET peer_ip = '', peer_port = 1",
+            "two sessions",
+        ),
+    ] {
+        let spoiled = folder.path().join("spoiled.db");
+        std::fs::copy(&ledger, &spoiled).expect("the ledger is one file");
+        let connection = Connection::open(&spoiled).expect("the ledger is a database");
+        connection
+            .execute(spoil, [])
+            .expect("the ledger can be spoiled");
+        let faults = ledger_faults(&spoiled);
+        assert!(
+            faults.iter().any(|fault| fault.contains(word)),
+            "{spoil}: {faults:?}"
+        );
     }
 }
 

@@ -1,9 +1,10 @@
-//! The project's own commands: `cargo xtask test`, `lint` and `demo`.
+//! The project's own commands: `cargo xtask test`, `crash`, `lint` and `demo`.
 //!
 //! Each does all it needs by itself, on a machine that has nothing but Rust, and
 //! says what it could not do. None of them is needed to build or use sshmeter.
 
 mod build;
+mod crash;
 mod demo;
 mod lint;
 mod packages;
@@ -28,6 +29,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Kill the daemon at random moments over live traffic, and hold its ledger against the capture.
+    Crash {
+        /// How often.
+        #[arg(default_value_t = 300)]
+        rounds: u64,
+    },
     /// Check formatting, lints, and the licences and sources of dependencies.
     Lint,
     /// Meter three users on a throwaway server and hold the report against a packet capture.
@@ -37,6 +44,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Test { arguments } => test::run(&arguments),
+        Command::Crash { rounds } => crash::run(rounds),
         Command::Lint => lint::run(),
         Command::Demo => demo::run(),
     };

@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result};
 use crate::build::succeed;
 
 /// A file that the tests need and the package that brings it.
-const NEEDED: [(&str, &str); 19] = [
+const NEEDED: [(&str, &str); 20] = [
     ("sshd", "openssh-server"),
     ("ssh", "openssh-client"),
     ("scp", "openssh-client"),
@@ -32,6 +32,7 @@ const NEEDED: [(&str, &str); 19] = [
     ("nft", "nftables"),
     ("ethtool", "ethtool"),
     ("ps", "procps"),
+    ("strace", "strace"),
     ("unshare", "util-linux"),
     ("logger", "bsdutils"),
     ("perl", "perl-base"),

@@ -59,12 +59,14 @@ impl Credential {
 pub struct Pid(pub u32);
 
 /// A boot of this machine, as `/proc/sys/kernel/random/boot_id` tells it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct BootId(pub String);
 
 /// A socket's cookie: unique for one boot, never reused within it
 /// (`sock_gen_cookie`, net/core/sock_diag.c).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct SocketCookie(pub u64);
 
 /// The only identity a connection has: its boot and its socket's cookie.
@@ -79,7 +81,8 @@ pub struct SocketId {
 /// One end of a connection. IPv4 addresses are always kept unmapped, so that
 /// `::ffff:192.0.2.1` and `192.0.2.1` are one peer; an IPv6 zone (`%eth0`) is
 /// dropped, as the kernel's socket lists do not name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "SocketAddr", into = "SocketAddr")]
 pub struct Endpoint {
     ip: IpAddr,
     port: u16,
@@ -130,8 +133,14 @@ impl From<SocketAddr> for Endpoint {
     }
 }
 
+impl From<Endpoint> for SocketAddr {
+    fn from(endpoint: Endpoint) -> Self {
+        Self::new(endpoint.ip, endpoint.port)
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        SocketAddr::new(self.ip, self.port).fmt(formatter)
+        SocketAddr::from(*self).fmt(formatter)
     }
 }

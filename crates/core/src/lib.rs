@@ -13,6 +13,7 @@ pub mod counter;
 pub mod identity;
 pub mod ledger;
 pub mod meter;
+pub mod note;
 pub mod report;
 pub mod session;
 pub mod sshd;

@@ -8,6 +8,8 @@
 //! `tcp_synack_options` and `tcp_syn_options` in net/ipv4/tcp_output.c for the
 //! handshake's sizes.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     counter::Reading,
     identity::{Endpoint, SocketCookie},
@@ -15,7 +17,7 @@ use crate::{
 };
 
 /// A connection's socket as the kernel showed it, alive or at its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Socket {
     /// The socket's identity within this boot.
     pub cookie: SocketCookie,
@@ -59,7 +61,8 @@ impl IpVersion {
 }
 
 /// `tcp_info`, as raw as it is useful. `None`: this kernel does not tell.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TcpSample {
     /// `tcpi_state`: one of the TCP states of include/net/tcp_states.h.
     pub state: u8,
@@ -89,7 +92,8 @@ pub struct TcpSample {
 
 /// What stands in for a connection whose socket was destroyed. There is a
 /// stand-in only where we closed first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Remains {
     /// Nothing: the peer closed first, or reset.
     #[default]

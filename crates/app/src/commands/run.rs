@@ -60,10 +60,13 @@ fn announce(config: &Config, opening: &Opening) {
     if !std::io::stderr().is_terminal() {
         tracing::info!(
             "log: {}; sshd: {ports}; meter: sockdiag, every {interval} s; ledger: {ledger} \
-             (days of {}); open connections: {}",
+             (days of {}); open connections: {}; ended since the last commit: {}; ends of \
+             connections are {}",
             opening.log,
             opening.zone,
             opening.open,
+            opening.ended,
+            opening.ends,
         );
         return;
     }
@@ -74,10 +77,12 @@ fn announce(config: &Config, opening: &Opening) {
          \x20 meter   the kernel's socket counters, every {interval} s and at each minute's end\n\
          \x20 ledger  {ledger} (days of {zone})\n\
          \x20 open    {open}\n\
+         \x20 ends    {ends}\n\
          See what was counted, from another terminal: sshmeter report\n",
         version = env!("CARGO_PKG_VERSION"),
         log = opening.log,
         zone = opening.zone,
+        ends = opening.ends,
         open = match opening.open {
             0 => "no connection yet".to_owned(),
             1 => "1 connection already, counted from its first byte".to_owned(),

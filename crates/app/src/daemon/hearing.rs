@@ -62,7 +62,7 @@ impl Daemon {
 
     /// What the kernel says of a login line's writer. journald has asked it who
     /// that is; there it only tells whose connection is meant.
-    fn witness(&self, event: &Event, now: Moment) -> Witness {
+    pub(super) fn witness(&self, event: &Event, now: Moment) -> Witness {
         if !matches!(event.what, What::Accepted { .. } | What::Opened { .. }) {
             return Witness::Silent;
         }

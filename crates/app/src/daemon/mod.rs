@@ -7,8 +7,10 @@
 
 mod beside;
 mod clock;
+mod gaps;
 mod hearing;
 mod inquiry;
+mod keeping;
 mod opening;
 mod recorder;
 mod refusals;
@@ -27,18 +29,22 @@ use tracing::{debug, info, warn};
 
 use self::{
     clock::{Clock, Due, Schedule},
+    gaps::Gaps,
     inquiry::{Answers, Inquiry},
+    keeping::NoteBook,
     recorder::{Outcome, Recorder},
     refusals::Refusals,
     survey::{Findings, Questions, Survey},
 };
 use crate::{
     config::Config,
-    kernel::sockdiag::SocketMeter,
+    kernel::sockdiag::{Dump, SocketMeter},
     source::{self, Choice, Delivery},
 };
 
 pub use opening::{Opening, open};
+
+use self::opening::hear;
 
 /// After news, how long until it is written: long enough for a burst to share
 /// one commit, short enough that a crash loses little of what only we know.
@@ -59,6 +65,8 @@ pub struct Daemon {
     schedule: Schedule,
     table: Table,
     meter: SocketMeter,
+    notes: NoteBook,
+    gaps: Gaps,
     survey: Survey,
     inquiry: Inquiry,
     recorder: Recorder,
@@ -71,8 +79,6 @@ pub struct Daemon {
     trouble: Option<String>,
     /// The last failure to read connections, likewise.
     meter_trouble: Option<String>,
-    /// That ends were missed was said in this minute.
-    overrun_told: bool,
     signals: Signals,
 }
 
@@ -121,6 +127,13 @@ impl Daemon {
     /// Where the kernel can no longer be read, or the last figures could not be
     /// written.
     pub async fn run(mut self, reload: impl Fn() -> Option<Config>) -> Result<()> {
+        // A kill from here on finds all that was there at the start, and the
+        // log's place, in the ledger.
+        self.commit();
+        if self.recorder.is_busy() {
+            let outcome = self.recorder.outcome().await?;
+            self.written(outcome);
+        }
         service::ready();
         loop {
             match self.next().await? {
@@ -200,9 +213,9 @@ impl Daemon {
         self.take_endings();
         let read = self.meter.connections();
         match &read {
-            Ok(sockets) => {
-                debug!(connections = sockets.len(), "sample");
-                self.table.dump(sockets, self.clock.now());
+            Ok(dump) => {
+                debug!(connections = dump.sockets.len(), "sample");
+                self.take_dump(dump);
                 if self.meter_trouble.take().is_some() {
                     info!("the kernel tells of connections again");
                 }
@@ -225,7 +238,7 @@ impl Daemon {
     fn minute_ended(&mut self) {
         self.refusals.sum_up();
         self.inquiry.about_all();
-        self.overrun_told = false;
+        self.gaps.minute_ended();
         self.look_around();
         // A checkpoint that moved without news is written now and then.
         self.commit();
@@ -240,21 +253,28 @@ impl Daemon {
         self.recorder.retain(now, self.config.ledger.retention);
     }
 
+    /// Takes the ends that wait; where some were missed, connections are read
+    /// anew.
     fn take_endings(&mut self) {
-        let endings = self.meter.endings();
+        let now = self.clock.now().wall;
+        let heard = hear(&mut self.meter, &mut self.notes, &mut self.gaps, now);
         let now = self.clock.now();
-        for socket in &endings.sockets {
+        for socket in &heard.sockets {
             self.table.ended(socket, now);
         }
-        if endings.overrun {
-            if !std::mem::replace(&mut self.overrun_told, true) {
-                warn!(
-                    "the kernel announced more ends of connections than its queue holds; \
-                     those missed are counted at their last reading"
-                );
-            }
+        if heard.overruns + heard.strange > 0 {
             self.schedule.sample_within(LOOK_DELAY);
         }
+    }
+
+    fn take_dump(&mut self, dump: &Dump) {
+        let now = self.clock.now();
+        if dump.is_complete {
+            self.table.dump(&dump.sockets, now);
+        } else {
+            self.table.partial_dump(&dump.sockets, now);
+        }
+        self.gaps.interrupted(dump.interruptions, dump.is_complete);
     }
 
     fn commit(&mut self) {
@@ -262,6 +282,7 @@ impl Daemon {
             return;
         }
         if let Some(batch) = self.table.take_batch() {
+            self.notes.batch_taken();
             self.recorder.commit(batch);
         }
     }
@@ -270,6 +291,7 @@ impl Daemon {
         match outcome {
             Outcome::Committed(Ok(())) => {
                 self.table.committed();
+                self.notes.committed();
                 if self.trouble.take().is_some() {
                     info!("the ledger can be written again; nothing was lost");
                 }
@@ -383,6 +405,7 @@ impl Daemon {
         let mut begun_here = false;
         loop {
             if let Some(batch) = self.table.take_batch() {
+                self.notes.batch_taken();
                 self.recorder.commit(batch);
                 begun_here = true;
             } else if !self.recorder.is_busy() {

@@ -2,22 +2,31 @@
 //! leaves no gap. Ends of connections are heard first, then the log's past is
 //! read to a known place, then the first reading is taken, and from that place
 //! on the log is followed.
+//!
+//! What ended since the last commit of a daemon before comes from the notes and
+//! the queue that were kept. Nothing of it is let go before it is committed, so
+//! the start may be cut short at any instant and begun again.
+
+use std::collections::{BTreeMap, HashSet};
 
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 use sshmeter_core::{
-    identity::BootId,
+    identity::{BootId, Endpoint, SocketCookie},
     ledger::{Checkpoint, SessionRecord},
-    session::{Owner, Table},
+    note::Note,
+    session::{Moment, Owner, Table},
     sshd::{History, Parsed},
 };
 use tracing::{debug, warn};
 
 use super::{
-    Daemon, Signals,
+    Daemon, LOOK_DELAY, Signals,
     clock::{Clock, Schedule},
+    gaps::Gaps,
     hearing::understand,
     inquiry::Inquiry,
+    keeping::{self, Kept, NoteBook},
     recorder::Recorder,
     refusals::Refusals,
     service,
@@ -26,7 +35,7 @@ use super::{
 use crate::{
     config::Config,
     error::{Failure, Outcome},
-    kernel::{boot, ports, process, sockdiag::SocketMeter},
+    kernel::{boot, endings::Heard, ports, process, sockdiag::SocketMeter},
     source,
     store::Writer,
 };
@@ -49,6 +58,10 @@ pub struct Opening {
     pub zone: String,
     /// Connections that were open already.
     pub open: usize,
+    /// Connections that ended since the last commit of a daemon before.
+    pub ended: usize,
+    /// What becomes of ends while no daemon listens.
+    pub ends: &'static str,
 }
 
 /// Opens ledger, meter and log, and takes the first reading.
@@ -56,6 +69,8 @@ pub struct Opening {
 /// # Errors
 /// Whatever of these cannot be had, as a sentence with a hint.
 pub fn open(config: Config) -> Outcome<(Daemon, Opening)> {
+    // Before anything else is opened: they have the first numbers.
+    let mut kept = Kept::take();
     let source = source::choose(&config.source)?;
     let mut writer = Writer::open(&config.ledger.path, config.ledger.timezone.as_deref())?;
     let zone = writer.zone().to_owned();
@@ -66,27 +81,48 @@ pub fn open(config: Config) -> Outcome<(Daemon, Opening)> {
     let now = clock.now();
 
     let boot = boot::id()?;
-    let saved = writer.saved(&boot, now.wall - NAMELESS_KEPT)?;
+    let (notes, noted) = kept.notes();
+    if noted.unreadable > 0 {
+        warn!(
+            "{} notes of connections' ends, of another version of sshmeter, cannot be read; those \
+             connections count at their last reading",
+            noted.unreadable
+        );
+    }
+    let queue = kept.queue().map_err(needs_rights)?;
+    let mut meter = SocketMeter::open(queue).map_err(needs_rights)?;
+    let mut notes = NoteBook::new(notes, boot.clone());
+    let mut gaps = Gaps::default();
+    let heard = hear(&mut meter, &mut notes, &mut gaps, now.wall);
+    let (mut ended, earlier_boots): (Vec<Note>, Vec<Note>) =
+        noted.notes.into_iter().partition(|note| note.boot == boot);
+    ended.extend(heard.sockets.into_iter().map(|socket| Note {
+        boot: boot.clone(),
+        heard: now.wall,
+        socket,
+    }));
+    let booted = boot::time()?;
+    finish_earlier_boots(&mut writer, earlier_boots, booted, now)?;
+
+    let cookies: Vec<SocketCookie> = ended.iter().map(|note| note.socket.cookie).collect();
+    let saved = writer.saved(&boot, now.wall - NAMELESS_KEPT, &cookies)?;
     let mut survey = Survey::new(config.meter.ports.as_deref());
     survey.know(open_ports(&saved.sessions, &boot));
-    let (table, outlived) = Table::resume(
-        boot,
-        boot::time()?,
-        saved.sessions,
-        saved.checkpoint.clone(),
-        now,
-    );
+    let (table, outlived) =
+        Table::resume(boot, booted, saved.sessions, saved.checkpoint.clone(), now);
     if !outlived.is_empty() {
         writer.commit(&outlived)?;
     }
 
     let ports_why = find_ports(&config, &mut survey)?;
-    let meter = SocketMeter::open(&survey.watched()).map_err(needs_rights)?;
+    meter.watch(&survey.watched()).map_err(needs_rights)?;
     let mut daemon = Daemon {
         schedule: Schedule::new(config.meter.interval, service::watchdog(), now),
         clock,
         table,
         meter,
+        notes,
+        gaps,
         survey,
         inquiry: Inquiry::new(),
         recorder: Recorder::start(writer)?,
@@ -97,17 +133,18 @@ pub fn open(config: Config) -> Outcome<(Daemon, Opening)> {
         source,
         trouble: None,
         meter_trouble: None,
-        overrun_told: false,
         signals: Signals::new()?,
         config,
     };
-    daemon.read_the_past(saved.checkpoint)?;
+    daemon.read_the_past(saved.checkpoint, &ended)?;
     let opening = Opening {
         log: daemon.source.why.clone(),
         ports: daemon.survey.watched(),
         ports_why,
         zone,
         open: daemon.table.open_count(),
+        ended: ended.len(),
+        ends: keeping::promise(),
     };
     Ok((daemon, opening))
 }
@@ -118,11 +155,13 @@ impl Daemon {
     ///
     /// The first dump comes before the process table is read, so that of every
     /// connection it shows the owner is there to tell its age; those of after it
-    /// are known to be younger.
-    fn read_the_past(&mut self, checkpoint: Option<Checkpoint>) -> Result<()> {
-        let sockets = self.meter.connections()?;
+    /// are known to be younger. What `ended` meanwhile comes last: the past is
+    /// to name connections that live, and those that are over are named, in
+    /// their order, by the lines that no daemon before has heard.
+    fn read_the_past(&mut self, checkpoint: Option<Checkpoint>, ended: &[Note]) -> Result<()> {
+        let dump = self.meter.connections()?;
+        self.take_dump(&dump);
         let now = self.clock.now();
-        self.table.dump(&sockets, now);
         let owners = process::owners(now.wall).unwrap_or_default();
         let since = oldest(&owners).unwrap_or(now.wall) - PAST_SLACK;
         let mut history = History::default();
@@ -135,23 +174,109 @@ impl Daemon {
             warn!("the log's past cannot be read: {error:#}");
         }
 
-        let sockets = self.meter.connections()?;
-        let now = self.clock.now();
-        self.table.dump(&sockets, now);
+        let dump = self.meter.connections()?;
+        self.take_dump(&dump);
         for owner in &owners {
             self.table.adopt(owner);
         }
         self.table.recall(history.into_sessions());
+        let now = self.clock.now();
+        for note in ended {
+            self.table.ended_meanwhile(&note.socket, note.heard, now);
+        }
         debug!(
-            connections = sockets.len(),
+            connections = dump.sockets.len(),
+            ended = ended.len(),
             nameless = self.table.nameless().count(),
             "started"
         );
         self.tell_refusals();
-        let checkpoint = checkpoint.filter(|place| self.source.has_place(place));
-        self.follow(checkpoint.or(read.ok()));
+        let heard_to = checkpoint.filter(|place| self.source.has_place(place));
+        if heard_to.is_none() {
+            self.hear_the_past();
+            if let Ok(place) = &read {
+                self.table.read_to(place.clone());
+            }
+        }
+        self.follow(heard_to.or(read.ok()));
         Ok(())
     }
+
+    /// Hears what the log said lately of connections that have no name yet.
+    ///
+    /// That is needed where the ledger knows no place in the log: a daemon
+    /// before may have been killed before its first commit, and then nobody has
+    /// heard, or will hear, the lines that name what ended since.
+    fn hear_the_past(&mut self) {
+        self.take_endings();
+        let clients: HashSet<Endpoint> = self.table.nameless_clients().collect();
+        if clients.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        let mut events = Vec::new();
+        let since = now.wall - NAMELESS_KEPT;
+        let read = source::past(&self.source, since, &mut |line| {
+            if let Parsed::Event(event) = understand(&line, now)
+                && event
+                    .what
+                    .peer()
+                    .is_some_and(|peer| clients.contains(&peer))
+            {
+                events.push(event);
+            }
+        });
+        if let Err(error) = read {
+            warn!("the log's past cannot be read: {error:#}");
+        }
+        for event in events {
+            let witness = self.witness(&event, now);
+            self.table.hear(&event, witness, now);
+        }
+        if self.table.awaits_a_dump() {
+            self.schedule.sample_within(LOOK_DELAY);
+        }
+    }
+}
+
+/// Takes the ends that wait out of the kernel's queue, each noted before.
+pub(super) fn hear(
+    meter: &mut SocketMeter,
+    notes: &mut NoteBook,
+    gaps: &mut Gaps,
+    now: Timestamp,
+) -> Heard {
+    let heard = meter.endings(&mut |socket| notes.note(socket, now));
+    gaps.overrun(heard.overruns, || meter.missed_endings());
+    gaps.strange(heard.strange);
+    heard
+}
+
+/// Ends of an earlier boot that were noted and not committed: its sessions get
+/// their last figures before they are closed for the reboot.
+fn finish_earlier_boots(
+    writer: &mut Writer,
+    notes: Vec<Note>,
+    booted: Timestamp,
+    now: Moment,
+) -> Outcome<()> {
+    let mut boots: BTreeMap<BootId, Vec<Note>> = BTreeMap::new();
+    for note in notes {
+        boots.entry(note.boot.clone()).or_default().push(note);
+    }
+    for (boot, notes) in boots {
+        let cookies: Vec<SocketCookie> = notes.iter().map(|note| note.socket.cookie).collect();
+        let mut saved = writer.saved(&boot, now.wall, &cookies)?;
+        saved.sessions.retain(|session| session.id.boot == boot);
+        let (mut table, _) = Table::resume(boot, booted, saved.sessions, None, now);
+        for note in &notes {
+            table.ended_meanwhile(&note.socket, note.heard, now);
+        }
+        if let Some(batch) = table.take_batch() {
+            writer.commit(&batch)?;
+        }
+    }
+    Ok(())
 }
 
 fn oldest(owners: &[Owner]) -> Option<Timestamp> {
@@ -189,4 +314,75 @@ fn find_ports(config: &Config, survey: &mut Survey) -> Result<String> {
 fn needs_rights(error: anyhow::Error) -> Failure {
     Failure::failed(error.context("the kernel's socket counters cannot be read"))
         .hint("`sshmeter doctor` says what this machine offers and which rights are missing")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sshmeter_core::{
+        identity::Endpoint,
+        meter::{Socket, TcpSample},
+    };
+
+    use super::*;
+
+    fn socket(cookie: u64, bytes: u64) -> Socket {
+        Socket {
+            cookie: SocketCookie(cookie),
+            local: Endpoint::new([192, 0, 2, 1].into(), 22),
+            peer: Endpoint::new([192, 0, 2, 7].into(), 4000),
+            inode: None,
+            sample: TcpSample {
+                state: 1,
+                bytes_received: Some(bytes),
+                bytes_sent: Some(bytes),
+                bytes_retransmitted: Some(0),
+                ..TcpSample::default()
+            },
+        }
+    }
+
+    #[test]
+    fn what_ended_in_an_earlier_boot_gets_its_last_figures_before_the_reboot_ends_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = Writer::open(&folder.path().join("ledger.db"), Some("UTC")).unwrap();
+        let boot = BootId("earlier".into());
+        let now = Moment {
+            wall: "2026-11-22T22:00:00Z".parse().unwrap(),
+            monotonic: Duration::ZERO,
+        };
+        let (mut table, _) = Table::resume(boot.clone(), now.wall, Vec::new(), None, now);
+        table.dump(&[socket(1, 100), socket(2, 200)], now);
+        writer.commit(&table.take_batch().unwrap()).unwrap();
+
+        let noted = |cookie, bytes| Note {
+            boot: boot.clone(),
+            heard: now.wall,
+            socket: socket(cookie, bytes),
+        };
+        let notes = vec![noted(1, 130), noted(3, 7), noted(1, 130)];
+        for _ in 0..2 {
+            finish_earlier_boots(&mut writer, notes.clone(), now.wall, now).unwrap();
+        }
+        let cookies = [1, 2, 3].map(SocketCookie);
+        let saved = writer.saved(&boot, now.wall, &cookies).unwrap();
+        let told = saved.sessions.iter().map(|session| {
+            let reason = session
+                .closed
+                .as_ref()
+                .map(|closing| closing.reason.as_str());
+            (
+                session.id.cookie.0,
+                session.total.payload.unwrap().inbound,
+                reason,
+            )
+        });
+        let expected = [
+            (1, 130, Some("closed")),
+            (2, 200, None),
+            (3, 7, Some("closed")),
+        ];
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+    }
 }

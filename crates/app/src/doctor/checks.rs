@@ -7,7 +7,7 @@ use crate::{
     config::Config,
     daemon::port_list,
     error::Failure,
-    kernel::{ports, rights, sockdiag},
+    kernel::{endings, ports, rights, sockdiag},
     render::bytes,
     source,
     store::{self, Reader},
@@ -136,7 +136,7 @@ pub(super) fn counters(_config: &Config) -> Finding {
 /// Does the kernel announce ends?
 pub(super) fn endings(_config: &Config) -> Finding {
     const SUBJECT: &str = "endings";
-    match sockdiag::hears_endings() {
+    match endings::hears_endings() {
         Ok(buffer) => Finding::new(
             SUBJECT,
             Verdict::Ok,

@@ -179,8 +179,11 @@ fn push_operation(program: &mut Vec<u8>, code: u8, yes: u8, no: u16) {
 pub enum Message {
     /// A socket.
     Socket(Answer),
-    /// The dump is complete.
-    Done,
+    /// The dump is over.
+    Done {
+        /// The list changed while it was dumped: dump again.
+        interrupted: bool,
+    },
     /// The kernel refused, with this errno.
     Refused(i32),
     /// Cut short, or of no kind known here.
@@ -221,14 +224,22 @@ pub fn messages(mut datagram: &[u8]) -> impl Iterator<Item = Message> {
 
 fn message(kind: u16, flags: u16, body: &[u8]) -> Message {
     match kind {
-        NLMSG_DONE => Message::Done,
-        NLMSG_ERROR => {
-            let code = body.get(..4).and_then(|bytes| bytes.try_into().ok());
-            Message::Refused(code.map_or(0, |bytes| i32::from_ne_bytes(bytes).saturating_neg()))
-        }
+        // A dump that failed on its way says so where it ends.
+        NLMSG_DONE => match errno(body) {
+            None | Some(0) => Message::Done {
+                interrupted: flags & NLM_F_DUMP_INTR != 0,
+            },
+            Some(errno) => Message::Refused(errno),
+        },
+        NLMSG_ERROR => Message::Refused(errno(body).unwrap_or_default()),
         SOCK_DIAG_BY_FAMILY => answer(flags, body).map_or(Message::Strange, Message::Socket),
         _ => Message::Strange,
     }
+}
+
+fn errno(body: &[u8]) -> Option<i32> {
+    let bytes = body.get(..4)?.try_into().ok()?;
+    Some(i32::from_ne_bytes(bytes).saturating_neg())
 }
 
 fn answer(flags: u16, body: &[u8]) -> Option<Answer> {

@@ -3,9 +3,21 @@
 //! and whose they are is the core's to say.
 
 pub mod boot;
+pub mod endings;
 pub mod holder;
 pub mod message;
+pub mod notes;
 pub mod ports;
 pub mod process;
 pub mod rights;
 pub mod sockdiag;
+
+use std::{
+    os::fd::{AsRawFd as _, OwnedFd},
+    path::PathBuf,
+};
+
+/// Where /proc shows what a descriptor of ours is.
+fn descriptor_path(descriptor: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", descriptor.as_raw_fd()))
+}

@@ -1,9 +1,8 @@
 //! The socket meter: reads the counters of sshd's connections from the kernel.
 //!
-//! Two netlink sockets: one asks for dumps, the other listens to the multicast
-//! groups that announce every TCP connection's end with its last figures. Both
-//! are filtered inside the kernel by local port, so other traffic of the host
-//! neither wakes nor slows us.
+//! One netlink socket asks for dumps, the other ([`Endings`]) hears of
+//! connections' ends. Both are filtered inside the kernel by local port, so
+//! other traffic of the host neither wakes nor slows us.
 
 use std::{
     io,
@@ -15,65 +14,55 @@ use anyhow::{Context as _, Result, bail};
 use rustix::{
     io::Errno,
     net::{
-        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType,
-        netlink::{self, SocketAddrNetlink},
+        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink,
         sockopt::{self, Timeout},
     },
 };
-use socket2::{SockFilter, SockRef};
 use sshmeter_core::meter::{Remains, Socket};
-use tokio::io::unix::AsyncFd;
 
-use super::message::{
-    Answer, CONNECTED_STATES, Family, Filter, LISTENING_STATES, Message, dump_request,
-    exact_request, messages,
+use super::{
+    endings::{Endings, Heard},
+    message::{
+        Answer, CONNECTED_STATES, Family, Filter, LISTENING_STATES, Message, dump_request,
+        exact_request, messages,
+    },
 };
 
-/// The groups `SKNLGRP_INET_TCP_DESTROY` (1) and `SKNLGRP_INET6_TCP_DESTROY` (3)
-/// as a bit mask, where group 1 is bit 0 (include/uapi/linux/sock_diag.h).
-const DESTROY_GROUPS: u32 = 0b101;
 /// Netlink cuts what does not fit, and a dump's datagrams grow with the buffer.
 const BUFFER_BYTES: usize = 256 * 1024;
-/// Room for some 100,000 ends between two reads, where the kernel allows it.
-const ENDINGS_BUFFER_BYTES: usize = 64 * 1024 * 1024;
 /// How often a dump that the kernel calls interrupted is asked for again.
-const DUMP_TRIES: u32 = 5;
+const DUMP_TRIES: u64 = 5;
 
-/// Ends of connections, as far as they were heard.
+/// A list of connections.
 #[derive(Debug, Default)]
-pub struct Endings {
-    /// The sockets that ended, with their last figures.
+pub struct Dump {
+    /// The connections, with their figures.
     pub sockets: Vec<Socket>,
-    /// The kernel had more to say than the buffer could hold: some ends were
-    /// not heard.
-    pub overrun: bool,
+    /// Whether all that there are is in it.
+    pub is_complete: bool,
+    /// How often it was begun anew, since it changed while it was read.
+    pub interruptions: u64,
 }
 
 /// The meter.
 #[derive(Debug)]
 pub struct SocketMeter {
     questions: OwnedFd,
-    endings: AsyncFd<OwnedFd>,
+    endings: Endings,
     ports: Vec<u16>,
     buffer: Vec<u8>,
 }
 
 impl SocketMeter {
-    /// Opens both netlink sockets. Ends are heard from the return on, for the
-    /// ports given.
+    /// A meter that hears of ends by this queue, and counts no port yet.
     ///
     /// # Errors
     /// Where the kernel lacks `inet_diag`, or refuses.
-    pub fn open(ports: &[u16]) -> Result<Self> {
-        let endings = netlink_socket(SocketFlags::NONBLOCK)?;
-        enlarge(&endings);
-        attach_port_filter(&endings, ports)?;
-        rustix::net::bind(&endings, &SocketAddrNetlink::new(0, DESTROY_GROUPS))
-            .context("the kernel does not announce the end of connections")?;
+    pub fn open(endings: Endings) -> Result<Self> {
         Ok(Self {
             questions: question_socket()?,
-            endings: polled(endings)?,
-            ports: ports.to_vec(),
+            endings,
+            ports: Vec::new(),
             buffer: vec![0; BUFFER_BYTES],
         })
     }
@@ -89,7 +78,7 @@ impl SocketMeter {
     /// # Errors
     /// Where the kernel refuses the filter.
     pub fn watch(&mut self, ports: &[u16]) -> Result<()> {
-        attach_port_filter(&self.endings, ports)?;
+        self.endings.watch(ports)?;
         self.ports = ports.to_vec();
         Ok(())
     }
@@ -98,25 +87,24 @@ impl SocketMeter {
     ///
     /// # Errors
     /// Where the kernel refuses or does not answer.
-    pub fn connections(&mut self) -> Result<Vec<Socket>> {
-        let sockets = self.dump_connections();
-        if sockets.is_err() {
+    pub fn connections(&mut self) -> Result<Dump> {
+        let dump = self.dump_connections();
+        if dump.is_err() {
             // What is left of the answer must not be taken for the next one's.
             self.questions = question_socket()?;
         }
-        sockets
+        dump
     }
 
-    fn dump_connections(&mut self) -> Result<Vec<Socket>> {
+    fn dump_connections(&mut self) -> Result<Dump> {
+        let filter = Filter::LocalPorts(&self.ports);
         if self.ports.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Dump {
+                is_complete: true,
+                ..Dump::default()
+            });
         }
-        let mut sockets = Vec::new();
-        for family in [Family::V4, Family::V6] {
-            let request = dump_request(family, CONNECTED_STATES, Filter::LocalPorts(&self.ports));
-            sockets.extend(dump(&self.questions, &request, &mut self.buffer)?);
-        }
-        Ok(sockets)
+        dump_both(&self.questions, CONNECTED_STATES, filter, &mut self.buffer)
     }
 
     /// Waits until an end can be read.
@@ -124,68 +112,25 @@ impl SocketMeter {
     /// # Errors
     /// Where the descriptor cannot be polled.
     pub async fn ended(&self) -> io::Result<()> {
-        self.endings.readable().await.map(|_| ())
+        self.endings.ready().await
     }
 
-    /// Reads all ends that wait, without waiting for more. Whatever error the
-    /// socket reports, ends may have been missed, and the next read goes on.
-    pub fn endings(&mut self) -> Endings {
-        let mut endings = Endings::default();
-        loop {
-            let read = self.endings.try_io_now(&mut self.buffer);
-            match read {
-                Ok(length) => {
-                    let first = endings.sockets.len();
-                    endings
-                        .sockets
-                        .extend(counted_sockets(&self.buffer[..length]));
-                    for socket in &mut endings.sockets[first..] {
-                        // At once: the stand-in's state is news only now.
-                        socket.sample.remains = remains(&self.questions, socket);
-                    }
-                }
-                Err(Errno::AGAIN) => return endings,
-                Err(Errno::NOBUFS) => endings.overrun = true,
-                Err(Errno::INTR) => {}
-                Err(_) => {
-                    endings.overrun = true;
-                    return endings;
-                }
-            }
-        }
+    /// Takes all ends that wait, without waiting for more; `note` is told of
+    /// each before it leaves the kernel's queue.
+    pub fn endings(&mut self, note: &mut dyn FnMut(&Socket)) -> Heard {
+        self.endings.take(&self.questions, &mut self.buffer, note)
     }
-}
 
-#[expect(
-    deprecated,
-    reason = "an OwnedFd inside stays open as long as the AsyncFd polls it"
-)]
-fn polled(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::new(descriptor)
-}
-
-/// A read that keeps tokio's readiness in step with the descriptor's.
-trait TryIoNow {
-    fn try_io_now(&self, buffer: &mut [u8]) -> Result<usize, Errno>;
-}
-
-impl TryIoNow for AsyncFd<OwnedFd> {
-    fn try_io_now(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
-        let mut outcome = Err(Errno::AGAIN);
-        let _readiness = self.try_io(tokio::io::Interest::READABLE, |descriptor| {
-            outcome = receive(descriptor, buffer);
-            match outcome {
-                Err(Errno::AGAIN) => Err(io::ErrorKind::WouldBlock.into()),
-                _ => Ok(()),
-            }
-        });
-        outcome
+    /// How many ends the kernel could not announce since the queue was opened.
+    #[must_use]
+    pub fn missed_endings(&self) -> Option<u64> {
+        self.endings.missed()
     }
 }
 
 /// What the kernel kept of a connection that ended. When it does not answer,
 /// nothing is taken to be there, as after nearly every end.
-fn remains(questions: &OwnedFd, ended: &Socket) -> Remains {
+pub(super) fn remains(questions: &OwnedFd, ended: &Socket) -> Remains {
     const FIN_WAIT2: u8 = 5;
     const TIME_WAIT: u8 = 6;
     let request = exact_request(ended.local, ended.peer);
@@ -206,23 +151,12 @@ fn remains(questions: &OwnedFd, ended: &Socket) -> Remains {
     }
 }
 
-fn counted_sockets(datagram: &[u8]) -> impl Iterator<Item = Socket> {
-    messages(datagram).filter_map(|message| match message {
-        Message::Socket(Answer {
-            socket,
-            counted: true,
-            ..
-        }) if socket.peer.port() != 0 => Some(socket),
-        _ => None,
-    })
-}
-
 /// Every listening TCP socket of this network namespace.
 ///
 /// # Errors
 /// Where the kernel refuses or does not answer.
 pub fn listening() -> Result<Vec<Socket>> {
-    dump_both(LISTENING_STATES, Filter::All)
+    list(LISTENING_STATES, Filter::All)
 }
 
 /// The connections from this peer port, whatever their local port.
@@ -230,60 +164,87 @@ pub fn listening() -> Result<Vec<Socket>> {
 /// # Errors
 /// Where the kernel refuses or does not answer.
 pub fn connections_from_port(peer_port: u16) -> Result<Vec<Socket>> {
-    dump_both(CONNECTED_STATES, Filter::PeerPorts(&[peer_port]))
+    list(CONNECTED_STATES, Filter::PeerPorts(&[peer_port]))
 }
 
-fn dump_both(states: u32, filter: Filter<'_>) -> Result<Vec<Socket>> {
-    let questions = question_socket()?;
+fn list(states: u32, filter: Filter<'_>) -> Result<Vec<Socket>> {
     let mut buffer = vec![0; BUFFER_BYTES];
-    let mut sockets = Vec::new();
+    Ok(dump_both(&question_socket()?, states, filter, &mut buffer)?.sockets)
+}
+
+fn dump_both(
+    questions: &OwnedFd,
+    states: u32,
+    filter: Filter<'_>,
+    buffer: &mut [u8],
+) -> Result<Dump> {
+    let mut both = Dump {
+        is_complete: true,
+        ..Dump::default()
+    };
     for family in [Family::V4, Family::V6] {
         let request = dump_request(family, states, filter);
-        sockets.extend(dump(&questions, &request, &mut buffer)?);
+        let one = dump(&request, DUMP_TRIES, |request| {
+            dump_once(questions, request, buffer)
+        })?;
+        both.sockets.extend(one.sockets);
+        both.is_complete &= one.is_complete;
+        both.interruptions += one.interruptions;
     }
-    Ok(sockets)
+    Ok(both)
 }
 
-fn dump(questions: &OwnedFd, request: &[u8], buffer: &mut [u8]) -> Result<Vec<Socket>> {
-    let mut tries = 0;
+/// Asks until an answer is whole; the last one stands if none is.
+fn dump(request: &[u8], tries: u64, mut ask: impl FnMut(&[u8]) -> Result<Dump>) -> Result<Dump> {
+    let mut interruptions = 0;
     loop {
-        tries += 1;
-        let (sockets, interrupted) = dump_once(questions, request, buffer)?;
-        if !interrupted || tries == DUMP_TRIES {
-            return Ok(sockets);
+        let mut dump = ask(request)?;
+        interruptions += u64::from(!dump.is_complete);
+        if dump.is_complete || interruptions == tries {
+            dump.interruptions = interruptions;
+            return Ok(dump);
         }
     }
 }
 
-fn dump_once(
-    questions: &OwnedFd,
-    request: &[u8],
-    buffer: &mut [u8],
-) -> Result<(Vec<Socket>, bool)> {
+fn dump_once(questions: &OwnedFd, request: &[u8], buffer: &mut [u8]) -> Result<Dump> {
     rustix::net::send(questions, request, SendFlags::empty())
         .context("the kernel does not take a question about sockets")?;
-    let mut sockets = Vec::new();
-    let mut interrupted = false;
+    let mut dump = Dump {
+        is_complete: true,
+        ..Dump::default()
+    };
     loop {
         let length = match receive(questions, buffer) {
             Err(Errno::INTR) => continue,
             read => read.context("the kernel does not answer about sockets")?,
         };
-        for message in messages(&buffer[..length]) {
+        if dump.understand(&buffer[..length])? {
+            return Ok(dump);
+        }
+    }
+}
+
+impl Dump {
+    /// Takes one datagram of the answer; gives whether it was the last.
+    fn understand(&mut self, datagram: &[u8]) -> Result<bool> {
+        for message in messages(datagram) {
             match message {
                 Message::Socket(answer) => {
-                    interrupted |= answer.interrupted;
+                    self.is_complete &= !answer.interrupted;
                     if answer.counted {
-                        sockets.push(answer.socket);
+                        self.sockets.push(answer.socket);
                     }
                 }
-                Message::Done => return Ok((sockets, interrupted)),
-                Message::Refused(errno) => {
-                    bail!(io::Error::from_raw_os_error(errno))
+                Message::Done { interrupted } => {
+                    self.is_complete &= !interrupted;
+                    return Ok(true);
                 }
-                Message::Strange => interrupted = true,
+                Message::Refused(errno) => bail!(io::Error::from_raw_os_error(errno)),
+                Message::Strange => self.is_complete = false,
             }
         }
+        Ok(false)
     }
 }
 
@@ -299,7 +260,7 @@ fn receive(descriptor: impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     }
 }
 
-fn netlink_socket(flags: SocketFlags) -> Result<OwnedFd> {
+pub(super) fn netlink_socket(flags: SocketFlags) -> Result<OwnedFd> {
     rustix::net::socket_with(
         AddressFamily::NETLINK,
         SocketType::RAW,
@@ -309,39 +270,11 @@ fn netlink_socket(flags: SocketFlags) -> Result<OwnedFd> {
     .context("no netlink socket for socket figures (NETLINK_SOCK_DIAG) can be opened")
 }
 
-fn question_socket() -> Result<OwnedFd> {
+pub(super) fn question_socket() -> Result<OwnedFd> {
     let questions = netlink_socket(SocketFlags::empty())?;
     // A kernel that stays silent must not hold the daemon.
     sockopt::set_socket_timeout(&questions, Timeout::Recv, Some(Duration::from_secs(5)))?;
     Ok(questions)
-}
-
-/// Asks for a large buffer, past the system's limit where that is allowed.
-fn enlarge(socket: &OwnedFd) {
-    if sockopt::set_socket_recv_buffer_size_force(socket, ENDINGS_BUFFER_BYTES).is_err() {
-        // Without CAP_NET_ADMIN the limit is net.core.rmem_max; a refusal of
-        // even that leaves the default, and an overrun is noticed anyway.
-        let _refused = sockopt::set_socket_recv_buffer_size(socket, ENDINGS_BUFFER_BYTES);
-    }
-}
-
-/// A classic BPF program that lets a message through when the local port, at
-/// offset 20 of the message (netlink header 16, family, state, timer and
-/// retransmissions one byte each), is one of ours.
-fn attach_port_filter(socket: impl AsFd, ports: &[u16]) -> Result<()> {
-    const LOAD_HALF_WORD: u16 = 0x28;
-    const JUMP_IF_EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
-    let mut program = vec![SockFilter::new(LOAD_HALF_WORD, 0, 0, 20)];
-    for port in ports {
-        // Equal: on to the next instruction, which accepts. Not: skip it.
-        program.push(SockFilter::new(JUMP_IF_EQUAL, 0, 1, u32::from(*port)));
-        program.push(SockFilter::new(RETURN, 0, 0, u32::MAX));
-    }
-    program.push(SockFilter::new(RETURN, 0, 0, 0));
-    SockRef::from(&socket)
-        .attach_filter(&program)
-        .context("the kernel does not take the filter for sshd's ports")
 }
 
 /// The `tcp_info` length at which every figure is there (up to `bytes_retrans`).
@@ -371,15 +304,73 @@ pub fn tcp_info_length() -> Result<usize> {
     Ok(answer.context("the kernel does not tell of its sockets")??)
 }
 
-/// Whether this kernel announces ends of connections; gives the size, in bytes,
-/// of the queue it keeps for us.
-///
-/// # Errors
-/// Where it does not.
-pub fn hears_endings() -> Result<usize> {
-    let endings = netlink_socket(SocketFlags::NONBLOCK)?;
-    enlarge(&endings);
-    rustix::net::bind(&endings, &SocketAddrNetlink::new(0, DESTROY_GROUPS))
-        .context("the kernel does not announce the end of connections")?;
-    Ok(sockopt::socket_recv_buffer_size(&endings)?)
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// A message of an answer: `NLMSG_DONE` (3) with an errno.
+    fn done(flags: u16, errno: i32) -> Vec<u8> {
+        let mut message = 20_u32.to_ne_bytes().to_vec();
+        message.extend(3_u16.to_ne_bytes());
+        message.extend(flags.to_ne_bytes());
+        message.extend([0; 8]);
+        message.extend((-errno).to_ne_bytes());
+        message
+    }
+
+    const INTERRUPTED: u16 = 0x10;
+
+    #[test]
+    fn an_interrupted_answer_is_asked_for_again_and_never_taken_for_whole() {
+        let answers = |interrupted: u64| {
+            let mut left = interrupted;
+            move |_: &[u8]| {
+                let flags = if left > 0 { INTERRUPTED } else { 0 };
+                left = left.saturating_sub(1);
+                let mut dump = Dump {
+                    is_complete: true,
+                    ..Dump::default()
+                };
+                assert!(dump.understand(&done(flags, 0))?);
+                Ok(dump)
+            }
+        };
+        for (interrupted, is_complete, counted) in [(0, true, 0), (2, true, 2), (9, false, 5)] {
+            let dump = dump(&[], DUMP_TRIES, answers(interrupted)).unwrap();
+            assert_eq!(
+                (dump.is_complete, dump.interruptions),
+                (is_complete, counted)
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_that_fails_or_is_cut_short_is_not_whole() {
+        let mut dump = Dump::default();
+        assert!(
+            dump.understand(&done(0, Errno::NOMEM.raw_os_error()))
+                .is_err()
+        );
+        let mut dump = Dump {
+            is_complete: true,
+            ..Dump::default()
+        };
+        assert!(!dump.understand(&done(0, 0)[..18]).unwrap());
+        assert!(!dump.is_complete);
+    }
+
+    #[tokio::test]
+    async fn a_live_connection_is_in_the_list() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = TcpStream::connect(address).unwrap();
+        let mut meter = SocketMeter::open(Endings::open().unwrap()).unwrap();
+        meter.watch(&[address.port()]).unwrap();
+        let dump = meter.connections().unwrap();
+        let peers: Vec<u16> = dump.sockets.iter().map(|it| it.peer.port()).collect();
+        assert_eq!(peers, [client.local_addr().unwrap().port()]);
+        assert!(dump.is_complete);
+    }
 }

@@ -1,7 +1,7 @@
 //! What a ledger promises, tried on real files.
 
 use sshmeter_core::{
-    identity::BootId,
+    identity::{BootId, SocketCookie},
     ledger::{Batch, Checkpoint},
     report::{By, Per, Report, Request, Selection, Who},
     time::{Calendar, Period, Unit},
@@ -83,7 +83,13 @@ fn what_was_committed_is_saved() {
         first_line_crc: None,
     };
     let batch = Batch {
-        sessions: vec![open.clone(), knock.clone(), gone, lost.clone(), far.clone()],
+        sessions: vec![
+            open.clone(),
+            knock.clone(),
+            gone.clone(),
+            lost.clone(),
+            far.clone(),
+        ],
         entries: vec![entry],
         checkpoint: Some(checkpoint.clone()),
     };
@@ -91,7 +97,7 @@ fn what_was_committed_is_saved() {
 
     let writer = folder.writer("UTC");
     let saved = writer
-        .saved(&open.id.boot, instant("2026-11-22T10:01:00Z"))
+        .saved(&open.id.boot, instant("2026-11-22T10:01:00Z"), &[])
         .expect("a state");
     assert_eq!(saved.checkpoint, Some(checkpoint));
     assert_eq!(
@@ -99,12 +105,18 @@ fn what_was_committed_is_saved() {
         [open.clone(), knock, lost.clone(), far.clone()]
     );
     let later = writer
-        .saved(&open.id.boot, instant("2026-11-22T10:01:01Z"))
+        .saved(&open.id.boot, instant("2026-11-22T10:01:01Z"), &[])
         .expect("a state");
-    assert_eq!(later.sessions, [open, lost, far.clone()]);
+    assert_eq!(later.sessions, [open.clone(), lost.clone(), far.clone()]);
+    // Of an end that is told of once more, the session comes back with the others.
+    let told_again = [gone.id.cookie, SocketCookie(77), far.id.cookie];
+    let again = writer
+        .saved(&open.id.boot, instant("2026-11-22T10:01:01Z"), &told_again)
+        .expect("a state");
+    assert_eq!(again.sessions, [open, gone, lost, far.clone()]);
     let other_boot = BootId("another".to_owned());
     let rebooted = writer
-        .saved(&other_boot, instant("2026-11-22T10:01:01Z"))
+        .saved(&other_boot, instant("2026-11-22T10:01:01Z"), &[])
         .expect("a state");
     assert_eq!(rebooted.sessions.last(), Some(&far));
     assert_eq!(rebooted.sessions.len(), 2, "of that boot nothing is heard");

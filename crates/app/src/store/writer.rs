@@ -16,7 +16,7 @@ use std::{
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 use sshmeter_core::{
-    identity::BootId,
+    identity::{BootId, SocketCookie},
     ledger::{Batch, Checkpoint, SessionRecord},
     session::UNSEEN,
     time::Calendar,
@@ -159,27 +159,41 @@ impl Writer {
 
     /// What a daemon goes on from: the sessions that are open, those that
     /// closed at or after `cutoff` without a login, those of this boot whose end
-    /// was a guess, and the log's place.
+    /// was a guess or is told of (`ended`) once more, and the log's place.
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn saved(&self, boot: &BootId, cutoff: Timestamp) -> Result<SavedState, StoreError> {
-        self.read_saved(boot, cutoff)
+    pub fn saved(
+        &self,
+        boot: &BootId,
+        cutoff: Timestamp,
+        ended: &[SocketCookie],
+    ) -> Result<SavedState, StoreError> {
+        self.read_saved(boot, cutoff, ended)
             .map_err(|error| StoreError::from_sqlite(&self.path, Doing::Reading, error))
     }
 
-    fn read_saved(&self, boot: &BootId, cutoff: Timestamp) -> rusqlite::Result<SavedState> {
+    fn read_saved(
+        &self,
+        boot: &BootId,
+        cutoff: Timestamp,
+        ended: &[SocketCookie],
+    ) -> rusqlite::Result<SavedState> {
         let mut statement = self.connection.prepare(&format!(
             "SELECT {RECORD_COLUMNS} FROM session JOIN account ON account.id = session.account
              WHERE end_minute = ?1
                 OR (end_minute >= ?2 AND account.user IS NULL AND closed_ms >= ?3)
                 OR (session.boot = ?4 AND reason = ?5)
+                OR (session.boot = ?4 AND session.cookie IN (SELECT value FROM json_each(?6)))
              ORDER BY session.id"
         ))?;
         let cutoff_ms = cutoff.as_millisecond();
+        let ended: Vec<i64> = ended.iter().map(|cookie| cookie.0.cast_signed()).collect();
+        let ended = serde_json::to_string(&ended)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
         let sessions = statement
             .query_map(
-                params![OPEN, Minute::of(cutoff).0, cutoff_ms, boot.0, UNSEEN],
+                params![OPEN, Minute::of(cutoff).0, cutoff_ms, boot.0, UNSEEN, ended],
                 record_of,
             )?
             .collect::<rusqlite::Result<Vec<_>>>()?;

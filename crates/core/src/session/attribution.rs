@@ -10,10 +10,10 @@ use jiff::Timestamp;
 
 use super::{
     Moment, Refusal,
-    connection::Connection,
+    connection::{Connection, SLACK},
     login::{Claim, Standing, Witness},
     table::Table,
-    waiting::Waiting,
+    waiting::{Saying, Waiting},
 };
 use crate::{
     identity::{Endpoint, Pid, SocketCookie, UserName},
@@ -85,48 +85,86 @@ impl Table {
     }
 
     fn awaited_by_kernel(&self, peer: Endpoint) -> bool {
-        let mut waiting = self.waiting.iter().map(|waiting| &waiting.claim);
-        waiting.any(|claim| claim.peer == Some(peer) && !claim.is_vouched_for())
+        let mut claims = self.waiting.claims();
+        claims.any(|claim| claim.peer == Some(peer) && !claim.is_vouched_for())
     }
 
-    /// Settles the claim if it is vouched for and its connection is seen to
-    /// live. A file's claim waits for the kernel's word on that connection;
-    /// others wait for the next dump, which shows whether a newer connection from
-    /// the same address is meant than one that is over.
+    /// Settles the claim if its connection is seen to live, or if a dump of after
+    /// its time was taken. A file's claim waits for the kernel's word on a
+    /// connection that lives; others wait for the next dump, which shows whether a
+    /// newer connection from the same address is meant than one that is over.
     pub(super) fn settle(&mut self, claim: Claim, now: Moment) {
         match self.find(&claim) {
-            Ok(Some(cookie)) if claim.is_vouched_for() && self.is_seen_alive(cookie) => {
-                self.attach(cookie, claim, Standing::Sure);
-            }
-            Ok(_) if claim.can_be_placed() => {
-                self.waiting.push(claim, self.read_to.clone(), now);
-            }
+            Ok(Some(cookie))
+                if (self.is_seen_alive(cookie) || self.all_are_seen(claim.time))
+                    && self.place(cookie, &claim) => {}
+            Ok(_) if claim.can_be_placed() => self.wait(Saying::Login(claim), now),
             Ok(_) => {}
             // A process at its end has closed its connection a moment before the
             // kernel tells us of it, and another connection of the same client
             // may not have been seen yet: the next dump decides.
             Err(Refusal::Elsewhere { .. } | Refusal::Ambiguous { .. }) => {
-                self.waiting.push(claim, self.read_to.clone(), now);
+                self.wait(Saying::Login(claim), now);
             }
             Err(refusal) => self.refusals.push(refusal),
         }
     }
 
+    pub(super) fn wait(&mut self, saying: Saying, now: Moment) {
+        self.waiting.push(saying, self.read_to.clone(), now);
+    }
+
     /// Settles, after a dump, what waited for it.
     pub(super) fn settle_waiting(&mut self, now: Moment) {
+        self.go_through_lines(|table, waiting| match &waiting.saying {
+            Saying::Login(claim) => table.settle_late(claim),
+            Saying::End(farewell) => table.settle_farewell(farewell),
+        });
+        for waiting in self.waiting.overdue(now) {
+            self.give_up(waiting);
+        }
+    }
+
+    /// Goes through the lines that wait, in order, and lets go of those that
+    /// `settle` has settled. A line about an end is not asked for while a login
+    /// before it holds it up.
+    pub(super) fn go_through_lines(
+        &mut self,
+        mut settle: impl FnMut(&mut Self, &mut Waiting) -> bool,
+    ) {
         let mut waiting = std::mem::take(&mut self.waiting);
-        waiting.retain(|waiting| match self.find(&waiting.claim) {
-            Ok(Some(cookie)) => !self.place(cookie, &waiting.claim),
-            Ok(None) => true,
+        let mut held_up: HashSet<Endpoint> = HashSet::new();
+        waiting.retain(|waiting| {
+            if let Saying::End(farewell) = &waiting.saying
+                && held_up.contains(&farewell.peer)
+            {
+                return true;
+            }
+            if settle(self, waiting) {
+                return false;
+            }
+            let holding = waiting.claim().filter(|claim| self.holds_ends_up(claim));
+            held_up.extend(holding.and_then(|claim| claim.peer));
+            true
+        });
+        self.waiting = waiting;
+    }
+
+    /// Whether lines about ends at the address of a login that waits have to
+    /// wait behind it: they may be about the same connection.
+    pub(super) fn holds_ends_up(&self, claim: &Claim) -> bool {
+        !matches!(self.find(claim), Ok(None))
+    }
+
+    /// Settles, after a dump, a claim that waited for it; gives whether it did.
+    fn settle_late(&mut self, claim: &Claim) -> bool {
+        match self.find(claim) {
+            Ok(Some(cookie)) => self.place(cookie, claim),
+            Ok(None) => false,
             Err(refusal) => {
                 self.refusals.push(refusal);
-                false
+                true
             }
-        });
-        let overdue = waiting.overdue(now);
-        self.waiting = waiting;
-        for waiting in overdue {
-            self.give_up(waiting);
         }
     }
 
@@ -141,16 +179,23 @@ impl Table {
         true
     }
 
-    /// What becomes of a claim that waited for too long. Without the kernel's
+    /// What becomes of a line that waited for too long. Without the kernel's
     /// word on a live connection the log's counts; against it, it does not.
     fn give_up(
         &mut self,
         Waiting {
-            claim,
+            saying,
             is_too_early,
             ..
         }: Waiting,
     ) {
+        let claim = match saying {
+            Saying::Login(claim) => claim,
+            Saying::End(farewell) => {
+                self.settle_farewell(&farewell);
+                return;
+            }
+        };
         let Some(peer) = claim.peer else {
             return;
         };
@@ -164,6 +209,12 @@ impl Table {
             Ok(None) if claim.time < self.started => {}
             Ok(None) => self.refusals.push(Refusal::NoConnection { peer, claimed }),
         }
+    }
+
+    /// Whether every connection of this time has been shown or its end heard.
+    fn all_are_seen(&self, time: Timestamp) -> bool {
+        self.last_dump
+            .is_some_and(|dump| dump.duration_since(time) > SLACK)
     }
 
     fn is_seen_alive(&self, cookie: SocketCookie) -> bool {
@@ -205,6 +256,9 @@ impl Table {
                 });
             }
         }
+        if let Some(known) = candidates.iter().find(|it| self.is_known_from(**it, claim)) {
+            return Ok(Some(*known));
+        }
         let likeliest = candidates.first().copied();
         if likeliest.is_some_and(|it| self.has_rival(it, &candidates, claim)) {
             return Err(Refusal::Ambiguous {
@@ -221,7 +275,10 @@ impl Table {
         let Some(likeliest) = self.roster.get(cookie) else {
             return false;
         };
-        let lived = |it: &Connection| it.distance(claim.time).is_some_and(|it| it.is_zero());
+        let lived = |it: &Connection| {
+            it.distance(claim.time).is_some_and(|it| it.is_zero())
+                && it.is_hardly_meant() <= likeliest.is_hardly_meant()
+        };
         let others = candidates.iter().filter_map(|it| self.roster.get(*it));
         let mut rivals = others.filter(|it| it.local != likeliest.local && lived(it));
         lived(likeliest)
@@ -229,6 +286,12 @@ impl Table {
                 let login = it.login.as_ref();
                 login.is_none_or(|login| login.user == claim.login.user)
             })
+    }
+
+    /// Whether this login has named the connection before.
+    fn is_known_from(&self, cookie: SocketCookie, claim: &Claim) -> bool {
+        let connection = self.roster.get(cookie);
+        connection.is_some_and(|connection| connection.is_known_from(claim))
     }
 
     /// Whether the connection lives and its socket's inode is known; of one
@@ -251,6 +314,7 @@ impl Table {
         let Some(connection) = self.roster.get_mut(cookie) else {
             return;
         };
+        let (user, time) = (claim.login.user.clone(), claim.time);
         let refusal = match &connection.login {
             None if standing == Standing::Unsure && connection.may_not_be_named() => {
                 self.refusals.push(Refusal::NoLogin {
@@ -273,8 +337,23 @@ impl Table {
                 return;
             }
         };
+        let login = connection.login.as_ref();
+        let is_named_so = login.is_some_and(|login| login.user == user);
         self.refusals.extend(refusal);
         self.outbox.session_changed(cookie);
+        if is_named_so {
+            self.end_those_before(cookie, time);
+        }
+    }
+
+    /// A connection from an address ends before the next one begins.
+    fn end_those_before(&mut self, cookie: SocketCookie, time: Timestamp) {
+        for earlier in self.roster.before(cookie) {
+            let connection = self.roster.get_mut(earlier);
+            if connection.is_some_and(|connection| connection.was_over_by(time)) {
+                self.outbox.session_changed(earlier);
+            }
+        }
     }
 
     pub(super) fn began(&mut self, peer: Endpoint, time: Timestamp) {

@@ -29,6 +29,9 @@ pub(super) const REBOOT: &str = "reboot";
 /// after the fact.
 const SLACK_SECONDS: i64 = 2;
 
+/// How much later than its line's time a thing may have been.
+pub(super) const SLACK: SignedDuration = SignedDuration::from_secs(SLACK_SECONDS);
+
 /// No login takes fewer bytes from the server: its version, what it offers, its
 /// host key and its word that the login succeeded.
 const FEWEST_BYTES_OF_A_LOGIN: u64 = 256;
@@ -59,6 +62,12 @@ pub(super) struct Connection {
     pub(super) reason: Option<String>,
     /// When that word came, by the monotonic clock.
     pub(super) explained: Option<Duration>,
+    /// When the end was heard of, where that was long after it: until then the
+    /// log may tell when it was.
+    heard_late: Option<Timestamp>,
+    /// The log has told of such an end, or of a later connection from the same
+    /// address: a login that it tells of after that is hardly this one's.
+    is_told_over: bool,
     reading: Reading,
     total: Traffic,
 }
@@ -80,6 +89,8 @@ impl Connection {
             closed: None,
             reason: None,
             explained: None,
+            heard_late: None,
+            is_told_over: false,
             reading: Reading::default(),
             total: Traffic::default(),
         }
@@ -104,6 +115,8 @@ impl Connection {
             closed: record.closed,
             reason: None,
             explained: None,
+            heard_late: None,
+            is_told_over: false,
             reading: record.reading,
             total: record.total,
         }
@@ -164,6 +177,11 @@ impl Connection {
         self.closed = Some(Closing { at, reason });
     }
 
+    /// The end's time is only when it was heard of.
+    pub(super) fn end_was_heard_late(&mut self) {
+        self.heard_late = self.closed.as_ref().map(|closing| closing.at);
+    }
+
     /// Whether its end is only a guess.
     pub(super) fn ended_unseen(&self) -> bool {
         self.closed
@@ -171,9 +189,68 @@ impl Connection {
             .is_some_and(|closing| closing.reason == UNSEEN)
     }
 
-    /// The log's word on why; kept for the end, or put to an end that has none.
-    /// Gives whether the record changed.
-    pub(super) fn explain(&mut self, reason: &str, now: Duration) -> bool {
+    /// The log's word on why and when; kept for the end, or put to an end that
+    /// has none. Gives whether the record changed.
+    pub(super) fn explain(&mut self, reason: &str, time: Timestamp, now: Duration) -> bool {
+        let is_dated = self.date_end(time);
+        is_dated | self.give_reason(reason, now)
+    }
+
+    /// The log's time of an end that was heard of late.
+    fn date_end(&mut self, time: Timestamp) -> bool {
+        if self.heard_late.is_none_or(|heard| time > heard) {
+            return false;
+        }
+        self.is_told_over = true;
+        self.began_by(time);
+        self.set_end(time)
+    }
+
+    /// Another connection from the same address had begun by then. Gives
+    /// whether that is news.
+    pub(super) fn was_over_by(&mut self, time: Timestamp) -> bool {
+        if self.heard_late.take().is_none() {
+            return false;
+        }
+        self.is_told_over = true;
+        time < self.end_or_never() && self.set_end(time)
+    }
+
+    /// Whether its end was heard of late and no line has told of the next
+    /// connection: which line means it is a matter of order.
+    pub(super) fn is_known_by_order(&self) -> bool {
+        self.heard_late.is_some()
+    }
+
+    /// Whether a login that the log tells of is hardly this connection's: its
+    /// end, of which no time is known, may have been long before.
+    pub(super) fn is_hardly_meant(&self) -> bool {
+        self.is_told_over || (self.heard_late.is_some() && self.login.is_some())
+    }
+
+    /// Whether this is the connection of a login that was heard before.
+    pub(super) fn is_known_from(&self, claim: &Claim) -> bool {
+        let same_user = |login: &Login| login.user == claim.login.user;
+        self.login.as_ref().is_some_and(same_user) && self.pid.is_some() && self.pid == claim.pid
+    }
+
+    /// Whether the log has told of a later connection from the same address.
+    pub(super) fn is_succeeded(&self) -> bool {
+        self.is_told_over && self.heard_late.is_none()
+    }
+
+    fn set_end(&mut self, time: Timestamp) -> bool {
+        let at = time.max(self.opened);
+        match &mut self.closed {
+            Some(closing) if closing.at != at => {
+                closing.at = at;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn give_reason(&mut self, reason: &str, now: Duration) -> bool {
         match &mut self.closed {
             Some(closing) if closing.reason == CLOSED => {
                 reason.clone_into(&mut closing.reason);
@@ -270,6 +347,13 @@ impl Connection {
         self.is_doubted = true;
     }
 
+    /// When it ended; for one that lives, later than any time.
+    pub(super) fn end_or_never(&self) -> Timestamp {
+        self.closed
+            .as_ref()
+            .map_or(Timestamp::MAX, |closing| closing.at)
+    }
+
     /// The log knows an earlier time than we saw. Gives whether that is news.
     pub(super) fn began_by(&mut self, time: Timestamp) -> bool {
         let time = time.max(self.not_before);
@@ -281,7 +365,8 @@ impl Connection {
     }
 
     /// How far outside this connection's life a line's time is: zero inside,
-    /// `None` when too far to be its line.
+    /// `None` when too far to be its line. Of an end that was heard of late the
+    /// log's time is no bound: its lines may be another connection's.
     pub(super) fn distance(&self, time: Timestamp) -> Option<SignedDuration> {
         let early = self.not_before.duration_since(time);
         let late = self
@@ -289,9 +374,23 @@ impl Connection {
             .as_ref()
             .map(|closing| time.duration_since(closing.at));
         let outside = late.map_or(early, |late| late.max(early));
-        if outside.as_secs() >= SLACK_SECONDS {
+        let is_bound = early >= outside || self.heard_late.is_none_or(|heard| time > heard);
+        if is_bound && outside.as_secs() >= SLACK_SECONDS {
             return None;
         }
         Some(outside.max(SignedDuration::ZERO))
+    }
+
+    /// The same for a line about the end: several come within a moment, and all
+    /// of them are about the end that the first of them dated.
+    pub(super) fn distance_of_end(&self, time: Timestamp) -> Option<SignedDuration> {
+        let distance = self.distance(time)?;
+        let is_told_now = self.is_told_over && self.heard_late.is_some();
+        let is_same_moment = is_told_now && distance.as_secs() < SLACK_SECONDS;
+        Some(if is_same_moment {
+            SignedDuration::ZERO
+        } else {
+            distance
+        })
     }
 }

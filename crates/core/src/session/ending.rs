@@ -5,19 +5,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Moment, Refusal, Table, login::Standing};
+use super::{Moment, Refusal, Table, login::Standing, waiting::Saying};
 use crate::{
     identity::{Endpoint, SocketCookie, UserName},
+    ledger::Login,
     meter::Socket,
 };
 
 /// How long after the log's word of an end the connection may still be open:
 /// sshd closes it at once, but for what PAM has to put away.
 const LATE_END: Duration = Duration::from_secs(30);
-/// How long the log's word of an end waits for its connection to be seen.
-const LATE_CONNECTION: Duration = Duration::from_secs(10);
-/// How many may wait.
-const AT_MOST: usize = 10_000;
 /// The state of a connection of which neither end has closed anything
 /// (include/net/tcp_states.h).
 const ESTABLISHED: u8 = 1;
@@ -35,94 +32,112 @@ pub(super) struct Farewell {
     pub(super) heard: Duration,
 }
 
+impl Farewell {
+    /// The user it names, where that is another than the login's.
+    fn another_than(&self, login: &Login) -> Option<UserName> {
+        self.user.clone().filter(|user| *user != login.user)
+    }
+
+    /// Whether it says that nobody, or somebody else, had logged in.
+    fn contradicts(&self, login: Option<&Login>) -> bool {
+        login.is_some_and(|login| self.before_login || self.another_than(login).is_some())
+    }
+}
+
 impl Table {
-    /// Takes a line about an end. Where its connection was not seen yet, it
-    /// waits for the next dump.
-    pub(super) fn bid_farewell(&mut self, farewell: Farewell) {
-        let candidates = self.living_at(farewell.peer, farewell.time);
-        if candidates.is_empty() {
-            if self.farewells.len() < AT_MOST {
-                self.farewells.push(farewell);
-            }
-            return;
-        }
-        self.apply(&farewell, &candidates);
-    }
-
-    /// After a dump: applies the lines whose connections it has shown. One
-    /// written a moment after the end is the nearest's, if no newer one is seen.
-    pub(super) fn settle_farewells(&mut self, now: Moment) {
-        for farewell in std::mem::take(&mut self.farewells) {
-            let mut candidates = self.living_at(farewell.peer, farewell.time);
-            if candidates.is_empty() {
-                candidates.extend(self.roster.nearest(farewell.peer, farewell.time));
-            }
-            let waited = now.monotonic.saturating_sub(farewell.heard);
-            if !candidates.is_empty() {
-                self.apply(&farewell, &candidates);
-            } else if waited < LATE_CONNECTION {
-                self.farewells.push(farewell);
-            }
+    /// Takes a line about an end. It waits behind a login that may be its
+    /// connection's, and where its connection was not seen yet for the next dump.
+    pub(super) fn bid_farewell(&mut self, farewell: Farewell, now: Moment) {
+        let is_held_up = self
+            .waiting
+            .claims()
+            .any(|claim| claim.peer == Some(farewell.peer) && self.holds_ends_up(claim));
+        if is_held_up || !self.tell_end(&farewell) {
+            self.wait(Saying::End(farewell), now);
         }
     }
 
-    /// The client's connections that lived at a time, the likeliest first.
-    fn living_at(&self, peer: Endpoint, time: Timestamp) -> Vec<SocketCookie> {
-        let mut candidates = self.roster.candidates(peer, time);
+    /// Applies the line if its connection is known to have lived at its time;
+    /// gives whether it was.
+    pub(super) fn tell_end(&mut self, farewell: &Farewell) -> bool {
+        let mut candidates = self.roster.ending(farewell.peer, farewell.time);
+        let get = |cookie: SocketCookie| self.roster.get(cookie);
         candidates.retain(|cookie| {
-            let distance = self.roster.get(*cookie).and_then(|it| it.distance(time));
+            let distance = get(*cookie).and_then(|it| it.distance_of_end(farewell.time));
             distance.is_some_and(|it| it.is_zero())
+        });
+        self.apply(farewell, candidates)
+    }
+
+    /// After a dump: applies the line if the dump has shown its connection. One
+    /// written a moment after the end is the nearest's, if no newer one is seen.
+    /// Gives whether it is settled.
+    pub(super) fn settle_farewell(&mut self, farewell: &Farewell) -> bool {
+        if self.tell_end(farewell) {
+            return true;
+        }
+        let mut candidates = self.roster.ending(farewell.peer, farewell.time);
+        candidates.truncate(1);
+        self.apply(farewell, candidates)
+    }
+
+    /// A word against the name concerns all it may mean, the reason the likeliest.
+    /// Gives whether there was anything that it may mean.
+    fn apply(&mut self, farewell: &Farewell, candidates: Vec<SocketCookie>) -> bool {
+        let Some(likeliest) = candidates.first().copied() else {
+            return false;
+        };
+        let meant = self.those_meant(farewell, candidates);
+        for cookie in &meant {
+            self.hold_against(farewell, *cookie);
+        }
+        match meant.first() {
+            None => self.refuse(farewell, likeliest),
+            Some(cookie) => self.give_end(farewell, *cookie),
+        }
+        true
+    }
+
+    /// Of the connections whose end the line may tell, likeliest first, those
+    /// whose standing name it does not contradict; and of those that only order
+    /// tells apart, as their ends were heard late, only the first.
+    fn those_meant(
+        &self,
+        farewell: &Farewell,
+        mut candidates: Vec<SocketCookie>,
+    ) -> Vec<SocketCookie> {
+        candidates.retain(|cookie| {
+            let connection = self.roster.get(*cookie);
+            connection.is_some_and(|it| {
+                it.standing == Standing::Unsure || !farewell.contradicts(it.login.as_ref())
+            })
+        });
+        let first = candidates.first().copied();
+        candidates.retain(|cookie| {
+            let connection = self.roster.get(*cookie);
+            first == Some(*cookie) || connection.is_some_and(|it| !it.is_known_by_order())
         });
         candidates
     }
 
-    /// A word against the name concerns all it may mean, the reason the likeliest.
-    fn apply(&mut self, farewell: &Farewell, candidates: &[SocketCookie]) {
-        let mut is_refused = false;
-        for cookie in candidates {
-            is_refused |= self.contradicts(farewell, *cookie, candidates.len() == 1);
-        }
-        if let (false, [likeliest, ..]) = (is_refused, candidates)
-            && let Some(connection) = self.roster.get_mut(*likeliest)
-            && connection.explain(&farewell.reason, farewell.heard)
-        {
-            self.outbox.session_changed(*likeliest);
-        }
-    }
-
-    /// Holds the line against the connection's name; gives whether it is refused.
-    fn contradicts(&mut self, farewell: &Farewell, cookie: SocketCookie, is_meant: bool) -> bool {
+    /// Holds the line against the connection's name, which does not stand.
+    fn hold_against(&mut self, farewell: &Farewell, cookie: SocketCookie) {
         let Some(connection) = self.roster.get_mut(cookie) else {
-            return false;
+            return;
         };
-        let peer = connection.peer;
         let Some(login) = &connection.login else {
             connection.is_doubted |= farewell.before_login;
-            return false;
+            return;
         };
-        let named = login.user.clone();
-        let another = farewell.user.as_ref().filter(|user| **user != named);
-        if !farewell.before_login && another.is_none() {
-            return false;
+        if !farewell.contradicts(Some(login)) {
+            return;
         }
-        if connection.standing != Standing::Unsure {
-            if is_meant {
-                self.refusals.push(match another {
-                    Some(claimed) => Refusal::Contradiction {
-                        peer,
-                        named,
-                        claimed: claimed.clone(),
-                    },
-                    None => Refusal::LoggedIn { peer, named },
-                });
-            }
-            return is_meant;
-        }
-        self.refusals.push(match another {
+        let (peer, named) = (connection.peer, login.user.clone());
+        self.refusals.push(match farewell.another_than(login) {
             Some(claimed) => Refusal::Disputed {
                 peer,
                 named,
-                claimed: claimed.clone(),
+                claimed,
             },
             None => Refusal::NoLogin {
                 peer,
@@ -131,7 +146,33 @@ impl Table {
         });
         connection.take_name_back();
         self.outbox.session_changed(cookie);
-        false
+    }
+
+    /// Tells that the line is against a name that stands.
+    fn refuse(&mut self, farewell: &Farewell, cookie: SocketCookie) {
+        let Some(connection) = self.roster.get(cookie) else {
+            return;
+        };
+        let Some(login) = &connection.login else {
+            return;
+        };
+        let (peer, named) = (connection.peer, login.user.clone());
+        self.refusals.push(match farewell.another_than(login) {
+            Some(claimed) => Refusal::Contradiction {
+                peer,
+                named,
+                claimed,
+            },
+            None => Refusal::LoggedIn { peer, named },
+        });
+    }
+
+    fn give_end(&mut self, farewell: &Farewell, cookie: SocketCookie) {
+        if let Some(connection) = self.roster.get_mut(cookie)
+            && connection.explain(&farewell.reason, farewell.time, farewell.heard)
+        {
+            self.outbox.session_changed(cookie);
+        }
     }
 
     /// A connection that is open long after the log spoke of its end did not end.

@@ -8,6 +8,7 @@
 use super::{
     Moment, Refusal, Table,
     login::{Claim, Standing},
+    waiting::Saying,
 };
 use crate::identity::{SocketCookie, UserName};
 
@@ -41,7 +42,7 @@ impl Table {
     pub fn questions(&mut self, now: Moment) -> Vec<Question> {
         let mut waiting = std::mem::take(&mut self.waiting);
         let due = waiting.iter_mut().filter_map(|waiting| {
-            let question = self.question_of(&waiting.claim)?;
+            let question = self.question_of(waiting.claim()?)?;
             waiting.is_due(now.monotonic).then_some(question)
         });
         let questions = due.collect();
@@ -68,23 +69,24 @@ impl Table {
     /// Whether a login waits for the kernel's word.
     #[must_use]
     pub fn awaits_a_word(&self) -> bool {
-        self.waiting
-            .iter()
-            .any(|waiting| self.question_of(&waiting.claim).is_some())
+        let mut claims = self.waiting.claims();
+        claims.any(|claim| self.question_of(claim).is_some())
     }
 
     /// Takes the kernel's word.
     pub fn answer(&mut self, question: &Question, verdict: Verdict) {
         self.judge_name(question, verdict);
-        let mut waiting = std::mem::take(&mut self.waiting);
-        waiting.retain(|waiting| {
-            if self.question_of(&waiting.claim).as_ref() != Some(question) {
-                return true;
+        self.go_through_lines(|table, waiting| match &waiting.saying {
+            Saying::Login(claim) => {
+                if table.question_of(claim).as_ref() != Some(question) {
+                    return false;
+                }
+                waiting.is_too_early = verdict == Verdict::NotYet;
+                table.judge_claim(question.cookie, claim, verdict)
             }
-            waiting.is_too_early = verdict == Verdict::NotYet;
-            !self.judge_claim(question.cookie, &waiting.claim, verdict)
+            // It may have waited for that login to be settled.
+            Saying::End(farewell) => table.tell_end(farewell),
         });
-        self.waiting = waiting;
     }
 
     /// The question that stands between a file's claim and its connection.

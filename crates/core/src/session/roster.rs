@@ -68,6 +68,11 @@ impl Roster {
         }
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Connection> {
+        self.connections.values()
+    }
+
     /// Those that live.
     pub(super) fn live(&self) -> impl Iterator<Item = (SocketCookie, &Connection)> {
         self.connections
@@ -91,34 +96,70 @@ impl Roster {
         })
     }
 
-    /// The client's connection that a line of this time speaks of: one that
-    /// lived then, before one that only nearly did; of several, one that has no
-    /// name yet, then the one that ended first, since a line is written before
-    /// its connection ends, then the one that began last.
+    /// The client's connection that a line of this time most likely speaks of.
     pub(super) fn nearest(&self, peer: Endpoint, time: Timestamp) -> Option<SocketCookie> {
         self.candidates(peer, time).first().copied()
     }
 
     /// All connections of the client that a line of this time may speak of, the
-    /// likeliest first.
+    /// likeliest first: one that lived then, before one that only nearly did; of
+    /// several, one that has no name yet, then the one that ended first, since a
+    /// line is written before its connection ends, then the one that began last,
+    /// then the one that was seen first. Those that are hardly meant come last.
     pub(super) fn candidates(&self, peer: Endpoint, time: Timestamp) -> Vec<SocketCookie> {
-        let Some(all) = self.by_peer.get(&peer) else {
+        self.ranked(peer, |connection| {
+            let distance = connection.distance(time)?;
+            let is_named = connection.login.is_some();
+            let younger = Reverse(connection.not_before);
+            let end = connection.end_or_never();
+            Some((
+                connection.is_hardly_meant(),
+                distance,
+                is_named,
+                end,
+                younger,
+            ))
+        })
+    }
+
+    /// All connections of the client whose end a line of this time may tell, the
+    /// likeliest first: the nearest, and of several the one that ended first,
+    /// then the one that was seen first. Those that a later one is known to have
+    /// followed come last.
+    pub(super) fn ending(&self, peer: Endpoint, time: Timestamp) -> Vec<SocketCookie> {
+        self.ranked(peer, |connection| {
+            let distance = connection.distance_of_end(time)?;
+            let is_succeeded = connection.is_succeeded();
+            Some((is_succeeded, distance, connection.end_or_never()))
+        })
+    }
+
+    /// The connections between the same two addresses and ports that were there
+    /// before this one.
+    pub(super) fn before(&self, cookie: SocketCookie) -> Vec<SocketCookie> {
+        let Some(connection) = self.get(cookie) else {
             return Vec::new();
         };
-        let ranked = all.iter().filter_map(|cookie| {
-            let connection = self.connections.get(cookie)?;
-            let distance = connection.distance(time)?;
-            let end = connection.closed.as_ref().map(|closing| closing.at);
-            let rank = (
-                distance,
-                connection.login.is_some(),
-                end.unwrap_or(Timestamp::MAX),
-                Reverse(connection.not_before),
-            );
-            Some((rank, *cookie))
+        let mut in_order = self.ranked(connection.peer, |other| {
+            (other.local == connection.local).then(|| other.end_or_never())
         });
-        let mut ranked: Vec<_> = ranked.collect();
-        ranked.sort_unstable();
+        let place = in_order.iter().position(|one| *one == cookie);
+        in_order.truncate(place.unwrap_or_default());
+        in_order
+    }
+
+    /// The client's connections that have a rank, the lowest first; of equal ones
+    /// the one that was seen first, as cookies tell no order.
+    fn ranked<Rank: Ord>(
+        &self,
+        peer: Endpoint,
+        rank: impl Fn(&Connection) -> Option<Rank>,
+    ) -> Vec<SocketCookie> {
+        let of_peer = self.by_peer.get(&peer).into_iter().flatten();
+        let mut ranked: Vec<_> = of_peer
+            .filter_map(|cookie| Some((rank(self.connections.get(cookie)?)?, *cookie)))
+            .collect();
+        ranked.sort_by(|(one, _), (other, _)| one.cmp(other));
         ranked.into_iter().map(|(_, cookie)| cookie).collect()
     }
 }

@@ -18,7 +18,7 @@ use super::{
     login::{Claim, Witness},
     outbox::Outbox,
     roster::Roster,
-    waiting::WaitingClaims,
+    waiting::WaitingLines,
 };
 use crate::{
     identity::{BootId, Endpoint, SocketCookie, SocketId, UserName},
@@ -51,10 +51,8 @@ pub struct Table {
     ended: Vec<(SocketCookie, Duration)>,
     /// Those that live but were not in the last dump, and since when.
     pub(super) missing: HashMap<SocketCookie, Duration>,
-    pub(super) waiting: WaitingClaims,
-    /// Lines about ends of connections that were not seen yet.
-    pub(super) farewells: Vec<Farewell>,
-    last_dump: Option<Timestamp>,
+    pub(super) waiting: WaitingLines,
+    pub(super) last_dump: Option<Timestamp>,
     latest: Moment,
     minute: Minute,
     pub(super) read_to: Option<Checkpoint>,
@@ -84,8 +82,7 @@ impl Table {
             roster: Roster::default(),
             ended: Vec::new(),
             missing: HashMap::new(),
-            waiting: WaitingClaims::default(),
-            farewells: Vec::new(),
+            waiting: WaitingLines::default(),
             last_dump: None,
             latest: now,
             minute: Minute::of(now.wall),
@@ -120,23 +117,51 @@ impl Table {
         let mut seen = HashSet::with_capacity(sockets.len());
         for socket in sockets {
             seen.insert(socket.cookie);
-            self.count(socket, now);
+            self.count(socket, self.last_dump, now.wall);
             self.reopen(socket.cookie);
             self.doubt_farewell(socket, now);
         }
         self.miss(&seen, now);
         self.last_dump = Some(now.wall);
         self.minute = Minute::of(now.wall);
-        self.settle_farewells(now);
         self.settle_waiting(now);
         self.forget(now);
+    }
+
+    /// Takes what a list showed that may lack connections: of those that are in
+    /// it the figures count, and of those that are not nothing is said.
+    pub fn partial_dump(&mut self, sockets: &[Socket], now: Moment) {
+        self.notice_set_back(now);
+        for socket in sockets {
+            self.count(socket, self.last_dump, now.wall);
+            self.reopen(socket.cookie);
+        }
+        self.minute = Minute::of(now.wall);
     }
 
     /// Takes the kernel's word that a connection ended, with its last figures.
     pub fn ended(&mut self, socket: &Socket, now: Moment) {
         self.notice_set_back(now);
-        self.count(socket, now);
-        self.end(socket.cookie, now);
+        if self.is_over(socket.cookie) {
+            return;
+        }
+        self.count(socket, self.last_dump, now.wall);
+        self.end(socket.cookie, now.wall, now);
+    }
+
+    /// Takes the kernel's word of an end that came while no daemon listened, or
+    /// to one that did not live to write it: it was heard at a time that may be
+    /// long after it. Where the log tells an earlier time, that is believed.
+    pub fn ended_meanwhile(&mut self, socket: &Socket, heard: Timestamp, now: Moment) {
+        self.notice_set_back(now);
+        if self.is_over(socket.cookie) {
+            return;
+        }
+        self.count(socket, None, heard);
+        self.end(socket.cookie, heard, now);
+        if let Some(connection) = self.roster.get_mut(socket.cookie) {
+            connection.end_was_heard_late();
+        }
     }
 
     /// Takes what the log said, with what the kernel says of the line's writer.
@@ -172,14 +197,17 @@ impl Table {
                 reason,
                 user,
                 before_login,
-            } => self.bid_farewell(Farewell {
-                peer: *peer,
-                reason: reason.clone(),
-                user: user.clone(),
-                before_login: *before_login,
-                time,
-                heard: now.monotonic,
-            }),
+            } => {
+                let farewell = Farewell {
+                    peer: *peer,
+                    reason: reason.clone(),
+                    user: user.clone(),
+                    before_login: *before_login,
+                    time,
+                    heard: now.monotonic,
+                };
+                self.bid_farewell(farewell, now);
+            }
             What::Connected { peer, .. } => self.began(*peer, time),
             // The end is the kernel's to tell.
             What::Closed { .. } | What::Disconnected { .. } => {}
@@ -205,18 +233,25 @@ impl Table {
             .map(|(_, connection)| (connection.peer, connection.inode))
     }
 
-    /// Whether a login waits for its connection to be seen.
+    /// Clients of connections without a name, of those that ended too.
+    pub fn nameless_clients(&self) -> impl Iterator<Item = Endpoint> {
+        self.roster
+            .all()
+            .filter(|connection| connection.login.is_none())
+            .map(|connection| connection.peer)
+    }
+
+    /// Whether a line waits for the next dump.
     #[must_use]
     pub fn awaits_a_dump(&self) -> bool {
-        let mut waiting = self.waiting.iter();
-        !self.farewells.is_empty()
-            || waiting.any(|waiting| self.question_of(&waiting.claim).is_none())
+        let mut claims = self.waiting.claims();
+        self.waiting.has_end() || claims.any(|claim| self.question_of(claim).is_none())
     }
 
     /// Clients of logins whose connection was not seen on any port yet.
     pub fn awaited(&self) -> impl Iterator<Item = Endpoint> {
-        let waiting = self.waiting.iter().map(|waiting| &waiting.claim);
-        waiting
+        let claims = self.waiting.claims();
+        claims
             .filter(|claim| matches!(self.find(claim), Ok(None)))
             .filter_map(|claim| claim.peer)
     }
@@ -280,8 +315,8 @@ impl Table {
         self.outbox.failed();
     }
 
-    /// How far a restart need not read again: up to the first login that still
-    /// waits for its connection.
+    /// How far a restart need not read again: up to the first line that still
+    /// waits.
     fn safe_checkpoint(&self) -> Option<&Checkpoint> {
         self.waiting.holds_log_at().unwrap_or(self.read_to.as_ref())
     }
@@ -305,10 +340,21 @@ impl Table {
         }
     }
 
-    fn count(&mut self, socket: &Socket, now: Moment) {
+    /// Whether the kernel has told of the connection's end. Its figures were
+    /// final then; the same word heard again may lack what was asked of the
+    /// kernel the first time, and must not count as a counter that fell.
+    fn is_over(&self, cookie: SocketCookie) -> bool {
+        self.roster
+            .get(cookie)
+            .is_some_and(|connection| connection.closed.is_some() && !connection.ended_unseen())
+    }
+
+    /// Takes a socket's figures; one that is new was not there at `before`, nor
+    /// before this boot.
+    fn count(&mut self, socket: &Socket, before: Option<Timestamp>, seen: Timestamp) {
         let cookie = socket.cookie;
-        let not_before = self.last_dump.unwrap_or(self.booted);
-        let make = || Connection::new(socket, not_before, now.wall);
+        let not_before = before.unwrap_or(self.booted);
+        let make = || Connection::new(socket, not_before, seen);
         let (connection, is_new) = self.roster.get_or_insert(cookie, make);
         let added = connection.count(socket);
         if let Some(inode) = socket.inode {
@@ -321,13 +367,13 @@ impl Table {
         }
     }
 
-    fn end(&mut self, cookie: SocketCookie, now: Moment) {
+    fn end(&mut self, cookie: SocketCookie, at: Timestamp, now: Moment) {
         self.missing.remove(&cookie);
         let Some(connection) = self.roster.get_mut(cookie) else {
             return;
         };
         let was_open = connection.closed.is_none();
-        if !connection.close(now.wall) {
+        if !connection.close(at) {
             return;
         }
         if was_open {

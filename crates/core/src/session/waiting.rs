@@ -1,13 +1,16 @@
-//! Claims that wait to be settled: for their connection to be seen, for the
-//! next dump to show that no newer connection from the same address is meant, or
-//! for the kernel's word on whose connection it is.
+//! Lines that wait: a login for its connection to be seen, for the next dump to
+//! show that no newer connection from the same address is meant, or for the
+//! kernel's word on whose connection it is; and what the log said of an end, for
+//! its connection to be seen, or behind such a login, so that lines stay in order.
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::{Moment, login::Claim};
+use super::{Moment, ending::Farewell, login::Claim};
 use crate::ledger::Checkpoint;
 
-/// How long a login waits for its connection to be seen, or for the kernel's word.
+/// How long a line waits for its connection to be seen, or for the kernel's word.
+/// It is the same for all, so that an end is not given up before the login that
+/// it waits behind.
 const LATE_CONNECTION: Duration = Duration::from_secs(60);
 /// How soon the kernel is asked again, at the earliest. After that it is asked
 /// whenever a claim has got half as old again.
@@ -15,11 +18,20 @@ const ASKED_AGAIN: Duration = Duration::from_millis(100);
 /// How many may wait: whoever can write lines must not fill our memory.
 const AT_MOST: usize = 10_000;
 
+/// What a line said.
+#[derive(Clone, Debug)]
+pub(super) enum Saying {
+    /// Somebody logged in.
+    Login(Claim),
+    /// A connection ended.
+    End(Farewell),
+}
+
 #[derive(Debug)]
 pub(super) struct Waiting {
-    pub(super) claim: Claim,
-    /// The log's place before the line: until the claim is settled, a restart
-    /// has to read it again.
+    pub(super) saying: Saying,
+    /// The log's place before the line: until it is settled, a restart has to
+    /// read it again.
     before: Option<Checkpoint>,
     since: Duration,
     asked: Option<Duration>,
@@ -28,6 +40,14 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    /// The login, where the line is about one.
+    pub(super) fn claim(&self) -> Option<&Claim> {
+        match &self.saying {
+            Saying::Login(claim) => Some(claim),
+            Saying::End(_) => None,
+        }
+    }
+
     /// Whether it is time to ask the kernel; if so, it counts as asked.
     pub(super) fn is_due(&mut self, now: Duration) -> bool {
         let is_due = self.asked.is_none_or(|asked| {
@@ -43,12 +63,12 @@ impl Waiting {
 
 /// In the order of the log.
 #[derive(Debug, Default)]
-pub(super) struct WaitingClaims(VecDeque<Waiting>);
+pub(super) struct WaitingLines(VecDeque<Waiting>);
 
-impl WaitingClaims {
-    pub(super) fn push(&mut self, claim: Claim, before: Option<Checkpoint>, now: Moment) {
+impl WaitingLines {
+    pub(super) fn push(&mut self, saying: Saying, before: Option<Checkpoint>, now: Moment) {
         self.0.push_back(Waiting {
-            claim,
+            saying,
             before,
             since: now.monotonic,
             asked: None,
@@ -56,8 +76,14 @@ impl WaitingClaims {
         });
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Waiting> {
-        self.0.iter()
+    /// The logins.
+    pub(super) fn claims(&self) -> impl Iterator<Item = &Claim> {
+        self.0.iter().filter_map(Waiting::claim)
+    }
+
+    /// Whether a line about an end waits.
+    pub(super) fn has_end(&self) -> bool {
+        self.0.iter().any(|waiting| waiting.claim().is_none())
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Waiting> {
@@ -69,7 +95,7 @@ impl WaitingClaims {
         self.0.front().map(|waiting| waiting.before.as_ref())
     }
 
-    /// Lets go of the claims that are settled.
+    /// Goes through the lines in order and lets go of those that are settled.
     pub(super) fn retain(&mut self, is_open: impl FnMut(&mut Waiting) -> bool) {
         self.0.retain_mut(is_open);
     }

@@ -91,4 +91,14 @@ impl What {
             }
         )
     }
+
+    /// The client's end, where the line names it.
+    #[must_use]
+    pub fn peer(&self) -> Option<Endpoint> {
+        match self {
+            Self::Connected { peer, .. } => Some(*peer),
+            Self::Accepted { peer, .. } | Self::Disconnected { peer, .. } => *peer,
+            Self::Opened { .. } | Self::Closed { .. } => None,
+        }
+    }
 }

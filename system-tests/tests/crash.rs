@@ -1,0 +1,86 @@
+//! A daemon that is killed again and again while people work loses no byte and
+//! counts none twice. `cargo xtask crash` is the same for as long as you like.
+
+use std::time::Duration;
+
+use system_tests::{
+    Log, Machine, Tolerance, binary,
+    crash::{Deaths, Plan, SEED, run, seed},
+    must_agree, stands,
+};
+
+/// Enough to meet most of what can go wrong, few enough for every change.
+const ROUNDS: u64 = 12;
+
+/// Each chosen way to end once.
+const CHOSEN: Deaths = Deaths::Chosen {
+    times: 1,
+    freeze: Duration::from_secs(5),
+};
+
+#[test]
+fn what_ends_before_the_first_commit_has_a_name() {
+    if !stands("crash::what_ends_before_the_first_commit_has_a_name") {
+        return;
+    }
+    let machine = Machine::builder().start();
+    let manager = machine.service_manager();
+    let capture = machine.capture();
+    // Killed as it hands over the queue of ends, then the notes; and, when both
+    // are kept, as it starts the ledger's thread. The ledger knows no place in
+    // the log by then.
+    for (call, number, kept) in [("sendmsg", 1, 0), ("sendmsg", 2, 1), ("clone,clone3", 1, 2)] {
+        let inject = format!("inject={call}:signal=SIGKILL:when={number}");
+        let strace = [
+            "strace",
+            "-D",
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            &inject,
+        ];
+        let mut daemon = manager.launch_under(&strace, machine.server(), &[]);
+        assert_eq!(daemon.exit_code(), None, "{}", daemon.words());
+        assert_eq!(manager.kept().len(), kept);
+    }
+    let visits = [machine.client().visit("alice").run("true")];
+    machine.wait_until_quiet();
+    let daemon = manager.start(machine.server(), &[]);
+    must_agree(&machine, capture, daemon, &visits, Tolerance::Exact);
+}
+
+#[test]
+fn killed_at_random_moments_with_rsyslog() {
+    if stands("crash::killed_at_random_moments_with_rsyslog") {
+        nothing_is_lost_or_doubled(Log::RsyslogIso, Deaths::Random(ROUNDS));
+    }
+}
+
+#[test]
+fn killed_at_random_moments_with_journald() {
+    if stands("crash::killed_at_random_moments_with_journald") {
+        nothing_is_lost_or_doubled(Log::Journald, Deaths::Random(ROUNDS));
+    }
+}
+
+#[test]
+fn killed_at_chosen_points() {
+    if stands("crash::killed_at_chosen_points") {
+        nothing_is_lost_or_doubled(Log::RsyslogIso, CHOSEN);
+    }
+}
+
+fn nothing_is_lost_or_doubled(log: Log, deaths: Deaths) {
+    let seed = seed();
+    println!("{SEED}={seed}");
+    let score = run(Plan {
+        sshmeter: binary(),
+        log,
+        deaths,
+        seed,
+    });
+    println!("{score}");
+    assert!(score.holds(), "{score}:\n{}", score.faults.join("\n"));
+}

@@ -1,0 +1,62 @@
+//! `cargo xtask crash`: daemons killed at random moments over live traffic, for
+//! as long as you like, and what the ledger makes of it beside the capture.
+//!
+//! The tests do the same with a few rounds. Half of the rounds follow a log
+//! file, half the journal; after them come the chosen ways to end a daemon.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use system_tests::{
+    Log,
+    crash::{self, Deaths, Plan, SEED, Score},
+    missing,
+};
+
+use crate::{build, packages};
+
+/// Kills so often, and fails at any difference.
+pub(crate) fn run(rounds: u64) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!(
+            "the crash harness needs root, for network namespaces and a real sshd in them\n\
+             hint: sudo --preserve-env=PATH cargo xtask crash"
+        );
+    }
+    packages::install()?;
+    if let Some(reason) = missing() {
+        bail!("the crash harness cannot run here: it {reason}");
+    }
+    let sshmeter = build::sshmeter()?;
+    let seed = crash::seed();
+    println!("{SEED}={seed}");
+    let chosen = Deaths::Chosen {
+        times: rounds.div_ceil(200),
+        freeze: Duration::from_secs(30),
+    };
+    let mut all = Score::default();
+    for (log, deaths) in [
+        (Log::RsyslogIso, Deaths::Random(rounds.div_ceil(2))),
+        (Log::Journald, Deaths::Random(rounds / 2)),
+        (Log::RsyslogIso, chosen),
+        (Log::Journald, chosen),
+    ] {
+        let score = crash::run(Plan {
+            sshmeter: sshmeter.clone(),
+            log,
+            deaths,
+            seed,
+        });
+        println!("{log:?}, {deaths:?}: {score}");
+        all += score;
+    }
+    for (death, count) in &all.deaths {
+        println!("{count:>6}  {death}");
+    }
+    println!("all: {all}, seed {seed}");
+    for fault in &all.faults {
+        println!("  {fault}");
+    }
+    ensure!(all.holds(), "the ledger is not what crossed the wire");
+    Ok(())
+}
