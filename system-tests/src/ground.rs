@@ -13,7 +13,7 @@ use std::{
 /// Where this is set, as in CI, a test that cannot run fails instead.
 pub const MUST_RUN: &str = "SSHMETER_TESTS_MUST_RUN";
 
-const PROGRAMS: [&str; 12] = [
+const PROGRAMS: [&str; 13] = [
     "bash",
     "unshare",
     "nsenter",
@@ -26,6 +26,7 @@ const PROGRAMS: [&str; 12] = [
     "ssh-keygen",
     "rsyslogd",
     "journalctl",
+    "perl",
 ];
 
 /// Debian's units and programs that a machine with systemd is made of.

@@ -261,9 +261,16 @@ impl Machine {
     /// Starts to capture what crosses the server's wire.
     #[must_use]
     pub fn capture(&self) -> Capture {
+        self.capture_on(&self.ports)
+    }
+
+    /// The same for some of sshd's ports, so that one client's address and port
+    /// may be connected to several of them.
+    #[must_use]
+    pub fn capture_on(&self, ports: &[u16]) -> Capture {
         let number = self.captures.get();
         self.captures.set(number + 1);
-        Capture::start(self.client.keeper(), &self.ports, number)
+        Capture::start(self.client.keeper(), ports, number)
     }
 
     /// Starts sshmeter as it comes, and waits until it counts.

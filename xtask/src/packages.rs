@@ -40,6 +40,7 @@ const NEEDED: &[(&str, &str)] = &[
     ("logrotate", "logrotate"),
     ("faketime", "faketime"),
     ("mkfs.ext4", "e2fsprogs"),
+    ("perl", "perl-base"),
     ("/usr/share/zoneinfo/Asia/Kathmandu", "tzdata"),
 ];
 

@@ -60,8 +60,29 @@ fn logins(events: &[Event]) -> Vec<LoginSeen> {
         .collect()
 }
 
+/// The client's address and port of every end that is told to be before a login.
+fn ends_before_login(events: &[Event]) -> BTreeSet<(IpAddr, u16)> {
+    let ends = events.iter().filter_map(|event| match &event.what {
+        What::Disconnected {
+            peer: Some(peer),
+            before_login: true,
+            ..
+        } => Some((peer.ip(), peer.port())),
+        _ => None,
+    });
+    ends.collect()
+}
+
 fn check_logins(events: &[Event], folder: &str, form: &str) {
     let seen = logins(events);
+    let ends = ends_before_login(events);
+    assert!(!ends.is_empty(), "{folder}/{form}: nobody failed");
+    for (user, ip, port, _) in &seen {
+        assert!(
+            !ends.contains(&(*ip, *port)),
+            "{folder}/{form}: {user} had logged in"
+        );
+    }
     let set: BTreeSet<LoginSeen> = seen.iter().cloned().collect();
     assert_eq!(set, true_logins(folder), "{folder}/{form}");
     assert_eq!(seen.len(), set.len(), "{folder}/{form}: a login came twice");

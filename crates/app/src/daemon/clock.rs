@@ -45,6 +45,8 @@ pub(super) enum Due {
     Commit,
     /// Another try to follow the log.
     Source,
+    /// Another question to the kernel.
+    Inquiry,
     /// A sign of life.
     Watchdog,
 }
@@ -57,6 +59,7 @@ pub(super) struct Schedule {
     commit: Option<Instant>,
     commits_held_until: Option<Instant>,
     source: Option<Instant>,
+    inquiry: Option<Instant>,
     retention: Instant,
     /// What the wall clock and the time since boot said at the last sample.
     seen: (Timestamp, Duration),
@@ -80,6 +83,7 @@ impl Schedule {
             commit: None,
             commits_held_until: None,
             source: None,
+            inquiry: None,
             retention: Instant::now(),
             seen: (now.wall, since_boot()),
             watchdog: watchdog.map(|bite| Watchdog {
@@ -138,6 +142,12 @@ impl Schedule {
         self.source = Some(Instant::now() + delay);
     }
 
+    /// The kernel is to be asked again.
+    pub(super) fn inquire_within(&mut self, delay: Duration) {
+        let due = Instant::now() + delay;
+        self.inquiry = Some(self.inquiry.map_or(due, |inquiry| inquiry.min(due)));
+    }
+
     /// Whether it is time to look for old rows; if so, the next time is set.
     pub(super) fn retention_is_due(&mut self) -> bool {
         let due = Instant::now() >= self.retention;
@@ -153,6 +163,7 @@ impl Schedule {
             (Some(self.sample), Due::Sample),
             (self.commit, Due::Commit),
             (self.source, Due::Source),
+            (self.inquiry, Due::Inquiry),
             (self.watchdog.as_ref().map(|it| it.next), Due::Watchdog),
         ]
         .into_iter()
@@ -164,6 +175,7 @@ impl Schedule {
             Due::Sample => {}
             Due::Commit => self.commit = None,
             Due::Source => self.source = None,
+            Due::Inquiry => self.inquiry = None,
             Due::Watchdog => {
                 if let Some(watchdog) = &mut self.watchdog {
                     watchdog.next = Instant::now() + watchdog.period;

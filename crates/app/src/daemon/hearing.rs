@@ -38,6 +38,7 @@ impl Daemon {
                 if self.table.awaits_a_dump() {
                     self.schedule.sample_within(LOOK_DELAY);
                 }
+                self.inquire();
             }
             Delivery::CaughtUp => {
                 debug!("the log has been read to its end");
@@ -57,23 +58,17 @@ impl Daemon {
                 let witness = self.witness(&event, now);
                 self.table.hear(&event, witness, now);
             }
-            Parsed::Refused(why) => self.refusals.tell(vec![format!("a log line {why}")]),
+            Parsed::Refused(why) => self.refusals.tell(why.kind(), format!("a log line {why}")),
             Parsed::Known(Pattern::LISTENING) => self.look_around(),
             Parsed::NotSshd | Parsed::Known(_) | Parsed::Unrecognised => {}
         }
         self.table.read_to(line.checkpoint);
     }
 
-    /// What the kernel says of a login line's writer. journald has asked it
-    /// already; there it is only asked whose connection a line without an
-    /// address speaks of.
+    /// What the kernel says of a login line's writer. journald has asked it who
+    /// that is; there it only tells whose connection is meant.
     pub(super) fn witness(&self, event: &Event, now: Moment) -> Witness {
-        let needs_no_witness = match &event.what {
-            What::Accepted { peer, .. } => peer.is_some() && event.sender != Sender::Claimed,
-            What::Opened { .. } => false,
-            _ => true,
-        };
-        if needs_no_witness {
+        if !matches!(event.what, What::Accepted { .. } | What::Opened { .. }) {
             return Witness::Silent;
         }
         match process::witness(event.pid, event.time, now.wall) {

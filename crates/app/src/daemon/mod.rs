@@ -5,9 +5,11 @@
 //! (`session::Table`); this folder only carries: lines and sockets in, batches
 //! out.
 
+mod beside;
 mod clock;
 mod gaps;
 mod hearing;
+mod inquiry;
 mod keeping;
 mod opening;
 mod recorder;
@@ -29,6 +31,7 @@ use tracing::{debug, error, info, warn};
 use self::{
     clock::{Clock, Due, Schedule},
     gaps::Gaps,
+    inquiry::{Answers, Inquiry},
     keeping::NoteBook,
     recorder::{Outcome, Recorder},
     refusals::Refusals,
@@ -67,6 +70,7 @@ pub struct Daemon {
     notes: NoteBook,
     gaps: Gaps,
     survey: Survey,
+    inquiry: Inquiry,
     recorder: Recorder,
     refusals: Refusals,
     source: Choice,
@@ -109,6 +113,8 @@ enum Happening {
     Written(Outcome),
     /// A survey of ports and owners is done.
     Surveyed(Findings),
+    /// The kernel's word on names came.
+    Answered(Answers),
     /// SIGHUP.
     Reload,
     /// SIGTERM or SIGINT.
@@ -148,6 +154,7 @@ impl Daemon {
             ended = self.meter.ended() => { ended?; Happening::Endings }
             due = self.schedule.next() => Happening::Due(due),
             findings = self.survey.findings() => Happening::Surveyed(findings?),
+            answers = self.inquiry.answers() => Happening::Answered(answers?),
             delivery = self.log.recv(), if !self.source_is_down => {
                 delivery.map_or(Happening::LogEnded, Happening::Log)
             }
@@ -166,12 +173,20 @@ impl Daemon {
             Happening::Written(outcome) => self.written(outcome),
             Happening::Due(Due::Watchdog) => service::alive(),
             Happening::Surveyed(findings) => self.surveyed(findings),
+            Happening::Answered(answers) => self.take_answers(answers),
+            Happening::Due(Due::Inquiry) => self.inquire(),
             Happening::Reload | Happening::Stop => {}
         }
         if self.table.has_news() {
             self.schedule.commit_within(COMMIT_DELAY);
         }
-        self.refusals.tell(self.table.take_refusals());
+        self.tell_refusals();
+    }
+
+    fn tell_refusals(&mut self) {
+        for refusal in self.table.take_refusals() {
+            self.refusals.tell(refusal.kind(), refusal);
+        }
     }
 
     /// Ends before the dump belong to the minute that ends with it.
@@ -187,6 +202,7 @@ impl Daemon {
         } else if self.table.awaited().next().is_some() {
             self.look_around();
         }
+        self.inquire();
         if self.table.has_news() {
             self.commit();
         }
@@ -220,7 +236,8 @@ impl Daemon {
 
     /// What is done once a minute, beside counting.
     fn minute_ended(&mut self) {
-        self.refusals.tell_rest();
+        self.refusals.sum_up();
+        self.inquiry.about_all();
         self.gaps.minute_ended();
         self.look_around();
         // A checkpoint that moved without news is written now and then.
@@ -373,6 +390,8 @@ impl Daemon {
         }
         self.read_connections();
         self.take_endings();
+        self.tell_refusals();
+        self.refusals.sum_up();
         let written = tokio::time::timeout(STOP_PATIENCE, self.write_all()).await;
         written.context("the ledger did not take the last figures in time")??;
         self.recorder.close();

@@ -28,6 +28,7 @@ use super::{
     clock::{Clock, Schedule},
     gaps::Gaps,
     hearing::understand,
+    inquiry::Inquiry,
     keeping::{self, Kept, NoteBook},
     recorder::Recorder,
     refusals::Refusals,
@@ -114,6 +115,7 @@ pub async fn open(config: Config) -> Outcome<(Daemon, Opening)> {
         notes: ear.notes,
         gaps: ear.gaps,
         survey,
+        inquiry: Inquiry::new(),
         recorder: Recorder::start(writer)?,
         refusals: Refusals::default(),
         // Nothing is followed until the past is read.
@@ -284,7 +286,7 @@ impl Daemon {
             nameless = self.table.nameless().count(),
             "started"
         );
-        self.refusals.tell(self.table.take_refusals());
+        self.tell_refusals();
         let heard_to = checkpoint.filter(|place| self.source.has_place(place));
         if heard_to.is_none() {
             self.hear_the_past();

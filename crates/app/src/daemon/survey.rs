@@ -8,11 +8,11 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use jiff::Timestamp;
 use sshmeter_core::{identity::Endpoint, session::Owner};
-use tokio::sync::mpsc;
 
+use super::beside::Beside;
 use crate::kernel::{
     ports::{self, Found},
     process,
@@ -42,20 +42,15 @@ pub(super) struct Findings {
 pub(super) struct Survey {
     configured: Option<BTreeSet<u16>>,
     known: BTreeSet<u16>,
-    under_way: bool,
-    answers: mpsc::UnboundedReceiver<Findings>,
-    answer: mpsc::UnboundedSender<Findings>,
+    beside: Beside<Findings>,
 }
 
 impl Survey {
     pub(super) fn new(configured: Option<&[u16]>) -> Self {
-        let (answer, answers) = mpsc::unbounded_channel();
         let mut survey = Self {
             configured: None,
             known: BTreeSet::new(),
-            under_way: false,
-            answers,
-            answer,
+            beside: Beside::new(),
         };
         survey.configure(configured);
         survey
@@ -87,29 +82,18 @@ impl Survey {
 
     /// Looks beside the loop; one survey at a time.
     pub(super) fn begin(&mut self, questions: Questions) {
-        if self.under_way {
-            return;
-        }
-        self.under_way = true;
-        let answer = self.answer.clone();
-        tokio::task::spawn_blocking(move || {
-            let findings = Findings {
-                ports: ports::find_with(&questions.awaited),
-                owners: if questions.owners {
-                    process::owners(Timestamp::now()).unwrap_or_default()
-                } else {
-                    Vec::new()
-                },
-            };
-            // The daemon may be gone by now, and with it the question.
-            let _unheard = answer.send(findings);
+        self.beside.begin(move || Findings {
+            ports: ports::find_with(&questions.awaited),
+            owners: if questions.owners {
+                process::owners(Timestamp::now()).unwrap_or_default()
+            } else {
+                Vec::new()
+            },
         });
     }
 
     /// Waits for a survey's end.
     pub(super) async fn findings(&mut self) -> Result<Findings> {
-        let findings = self.answers.recv().await.context("the survey is gone")?;
-        self.under_way = false;
-        Ok(findings)
+        self.beside.answer().await
     }
 }

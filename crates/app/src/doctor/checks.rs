@@ -53,6 +53,25 @@ pub(super) fn sshd(config: &Config) -> Finding {
     finding(Verdict::Ok, format!("listens on {}", port_list(&ports)))
 }
 
+/// Does somebody else go by sshd's name?
+pub(super) fn impostors(config: &Config) -> Option<Finding> {
+    let counted = config.meter.ports.as_deref().unwrap_or_default();
+    let mut by_users = ports::find().ok()?.by_users;
+    by_users.retain(|port, _| !counted.contains(port));
+    let each = by_users.iter().map(|(port, uid)| {
+        let user = uzers::get_user_by_uid(*uid).map_or_else(
+            || format!("uid {uid}"),
+            |user| user.name().to_string_lossy().into_owned(),
+        );
+        format!("a process of {user}'s that is called sshd listens on {port}: not counted")
+    });
+    let words: Vec<String> = each.collect();
+    (!words.is_empty()).then(|| {
+        Finding::new("sshd", Verdict::Warn, words.join("; "))
+            .hint("set meter.ports if its connections shall be counted")
+    })
+}
+
 /// Levels that leave logins unsaid; `sshd -T` calls QUIET by its other name.
 const HIDING_LEVELS: [&str; 4] = ["silent", "quiet", "fatal", "error"];
 

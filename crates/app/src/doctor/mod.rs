@@ -52,16 +52,15 @@ impl Finding {
 /// Looks at everything, in the order a byte travels.
 #[must_use]
 pub fn examine(config: &Config) -> Vec<Finding> {
-    let mut findings = vec![
-        checks::source(config),
-        checks::sshd(config),
+    let mut findings = vec![checks::source(config), checks::sshd(config)];
+    findings.extend(checks::impostors(config));
+    findings.extend([
         checks::log_level(),
         checks::counters(config),
         checks::endings(config),
-    ];
+    ]);
     findings.extend(checks::rights(config));
-    findings.push(checks::ledger(config));
-    findings.push(checks::space(config));
+    findings.extend([checks::ledger(config), checks::space(config)]);
     findings
 }
 

@@ -4,6 +4,7 @@
 
 pub mod boot;
 pub mod endings;
+pub mod holder;
 pub mod message;
 pub mod notes;
 pub mod ports;

@@ -2,7 +2,7 @@
 //! processes, and those systemd holds for ssh.socket.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Read as _},
     path::Path,
     process::{Command, Stdio},
@@ -26,12 +26,16 @@ pub struct Found {
     pub by_sshd: BTreeSet<u16>,
     /// Ports systemd's ssh.socket listens on.
     pub by_systemd: BTreeSet<u16>,
+    /// Ports that only users' own processes listen on, though they go by
+    /// sshd's name, and the uid of one.
+    pub by_users: BTreeMap<u16, u32>,
     /// An sshd runs that we may not look into (its rights are missing).
     pub hidden: bool,
 }
 
 impl Found {
-    /// All of them.
+    /// All that are counted: a user's own process is no ssh server of this
+    /// machine's, whatever it is called.
     #[must_use]
     pub fn all(&self) -> BTreeSet<u16> {
         &self.by_sshd | &self.by_systemd
@@ -56,17 +60,23 @@ pub fn find() -> Result<Found> {
                     .iter()
                     .filter(|it| held(it.inode))
                     .map(|it| it.local.port());
-                found.by_sshd.extend(ports);
+                if process.uid == 0 {
+                    found.by_sshd.extend(ports);
+                } else {
+                    found.by_users.extend(ports.map(|port| (port, process.uid)));
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => found.hidden = true,
             Err(_) => {}
         }
     }
+    let counted = found.all();
+    found.by_users.retain(|port, _| !counted.contains(port));
     Ok(found)
 }
 
 /// Looks for the ports, those of these clients' connections among them: a port
-/// counts where the connection's socket is held by an ssh server's process.
+/// counts where the connection's socket is held by a process of root's ssh server.
 ///
 /// # Errors
 /// Where the kernel does not tell its sockets.
@@ -77,6 +87,7 @@ pub fn find_with(clients: &[Endpoint]) -> Result<Found> {
     }
     let held: BTreeSet<u32> = process::sshd_processes()?
         .iter()
+        .filter(|process| process.uid == 0)
         .flat_map(|process| process::socket_inodes(process.pid).unwrap_or_default())
         .collect();
     for client in clients {

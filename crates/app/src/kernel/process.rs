@@ -7,7 +7,6 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     fs, io,
-    os::unix::fs::MetadataExt as _,
     path::Path,
 };
 
@@ -15,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use sshmeter_core::{
     identity::{Pid, UserName},
     session::{Owner, Witness},
+    sshd,
 };
 use uzers::os::unix::UserExt as _;
 
@@ -27,8 +27,11 @@ const SSHD_NAMES: [&str; 4] = ["sshd", "sshd-session", "sshd-auth", "dropbear"];
 pub struct Process {
     /// Its pid.
     pub pid: Pid,
-    /// Its effective uid.
+    /// Its real uid. The effective one is no proof: sshd borrows a user's before
+    /// the login, to read his keys, and a setuid program has root's.
     pub uid: u32,
+    /// Whether it is dropbear's, which stays root after a login.
+    pub is_dropbear: bool,
     /// Its command line, which sshd rewrites to say what it does.
     pub title: String,
 }
@@ -43,11 +46,19 @@ pub fn sshd_processes() -> io::Result<Vec<Process>> {
     Ok(pids.filter_map(sshd_process).collect())
 }
 
-/// The process, where it is an ssh server's and still there.
-fn sshd_process(Pid(pid): Pid) -> Option<Process> {
+/// The process, where it is an ssh server's and still there. Anybody can name a
+/// process `sshd`, but none of root's: its executable must be one as well, where
+/// we may see it.
+pub(super) fn sshd_process(Pid(pid): Pid) -> Option<Process> {
     let folder = Path::new("/proc").join(pid.to_string());
     let name = fs::read_to_string(folder.join("comm")).ok()?;
-    if !SSHD_NAMES.contains(&name.trim_end()) {
+    let name = name.trim_end();
+    if !SSHD_NAMES.contains(&name) {
+        return None;
+    }
+    let uid = real_uid(&fs::read_to_string(folder.join("status")).ok()?)?;
+    let executable = fs::read_link(folder.join("exe"));
+    if uid == 0 && executable.is_ok_and(|path| !sshd::is_daemon(&path.to_string_lossy())) {
         return None;
     }
     let title = fs::read(folder.join("cmdline")).ok()?;
@@ -57,9 +68,16 @@ fn sshd_process(Pid(pid): Pid) -> Option<Process> {
         .to_owned();
     Some(Process {
         pid: Pid(pid),
-        uid: fs::metadata(&folder).ok()?.uid(),
+        uid,
+        is_dropbear: name == "dropbear",
         title,
     })
+}
+
+/// The first number of the line `Uid:` in /proc/PID/status (proc(5)).
+fn real_uid(status: &str) -> Option<u32> {
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// The inodes of the sockets a process holds.
@@ -90,7 +108,8 @@ fn socket_inode(link: &str) -> Option<u32> {
 }
 
 /// What the kernel says of the process that is said to have written a line at
-/// `time`. A process younger than the line is another one with a used pid.
+/// `time`: logins are root's sshd's to tell. A process younger than the line is
+/// another one with a used pid.
 #[must_use]
 pub fn witness(pid: Option<Pid>, time: Option<Timestamp>, now: Timestamp) -> Witness {
     let Some(pid) = pid else {
@@ -103,7 +122,7 @@ pub fn witness(pid: Option<Pid>, time: Option<Timestamp>, now: Timestamp) -> Wit
     if time.is_some_and(|time| started > time + slack) {
         return Witness::Silent;
     }
-    if sshd_process(pid).is_none() {
+    if sshd_process(pid).is_none_or(|process| process.uid != 0) {
         // Between the two looks it may have gone.
         return if alive(pid) {
             Witness::Stranger
@@ -181,32 +200,44 @@ fn join(owner: &mut Owner, started: Timestamp, pid: Pid, user: Option<UserName>)
 fn user_of(process: &Process) -> Option<UserName> {
     let titled = title_user(&process.title);
     if process.uid == 0 {
-        return titled.filter(|name| *name == "root").map(UserName::new);
+        let user = titled.and_then(uzers::get_user_by_name)?;
+        return (user.uid() == 0).then(|| UserName::new(user.name().to_string_lossy()));
     }
     let titled_user = titled.and_then(uzers::get_user_by_name);
     if let Some(user) = titled_user.filter(|user| user.uid() == process.uid) {
         return Some(UserName::new(user.name().to_string_lossy()));
     }
     let user = uzers::get_user_by_uid(process.uid)?;
-    let is_sshds_own = user.home_dir() == Path::new("/run/sshd") || user.name() == "sshd";
-    (!is_sshds_own).then(|| UserName::new(user.name().to_string_lossy()))
+    (!is_sshds_own(&user)).then(|| UserName::new(user.name().to_string_lossy()))
+}
+
+/// Whether this is the user that sshd's processes run as before a login.
+pub(super) fn is_sshds_own(user: &uzers::User) -> bool {
+    user.home_dir() == Path::new("/run/sshd") || user.name() == "sshd"
 }
 
 /// The user in the title of a process that serves a login: `sshd: alice@pts/0`,
-/// `sshd-session: alice@notty` (`session_proctitle`, session.c). Titles before
-/// the login (`alice [priv]`, `alice [net]`) name nobody for certain.
-fn title_user(title: &str) -> Option<&str> {
+/// `sshd-session: alice@notty` (`session_proctitle`, session.c), and without a
+/// session `sshd: alice` (`do_authenticated`). Titles before the login
+/// (`alice [priv]`, `alice [net]`, `[accepted]`) name nobody for certain.
+pub(super) fn title_user(title: &str) -> Option<&str> {
     let text = title
         .strip_prefix("sshd: ")
         .or_else(|| title.strip_prefix("sshd-session: "))?;
-    let (user, terminal) = text.rsplit_once('@')?;
-    let is_terminal = terminal.split(',').all(|one| {
-        one == "notty"
-            || one == "internal-sftp"
-            || one.starts_with("pts/")
-            || one.starts_with("tty")
-    });
-    is_terminal.then_some(user)
+    if let Some((user, terminal)) = text.rsplit_once('@')
+        && terminal.split(',').all(is_terminal)
+    {
+        return Some(user);
+    }
+    let is_plain = !text.is_empty() && !text.contains([' ', '[', '/', '@']);
+    (is_plain && text != "unknown").then_some(text)
+}
+
+fn is_terminal(name: &str) -> bool {
+    name == "notty"
+        || name == "internal-sftp"
+        || name.starts_with("pts/")
+        || name.starts_with("tty")
 }
 
 #[cfg(test)]
@@ -220,6 +251,8 @@ mod tests {
             ("sshd: alice@pts/0,pts/1", Some("alice")),
             ("sshd-session: ali@ce@notty", Some("ali@ce")),
             ("sshd: root@internal-sftp", Some("root")),
+            ("sshd: root", Some("root")),
+            ("sshd: unknown", None),
             ("sshd: alice [priv]", None),
             ("sshd: unknown [net]", None),
             ("sshd: [accepted]", None),
@@ -231,6 +264,13 @@ mod tests {
         ] {
             assert_eq!(title_user(title), user, "{title}");
         }
+    }
+
+    #[test]
+    fn the_real_uid_is_the_first() {
+        let status = "Name:\tsshd\nUid:\t0\t2000\t0\t2000\nGid:\t7\t7\t7\t7\n";
+        assert_eq!(real_uid(status), Some(0));
+        assert_eq!(real_uid("Name:\tUid: 5\n"), None);
     }
 
     #[test]

@@ -121,7 +121,9 @@ pub fn event_json(event: &Event) -> serde_json::Result<String> {
             pid,
             user: user.as_str(),
         },
-        What::Disconnected { user, peer, reason } => Row::Disconnected {
+        What::Disconnected {
+            user, peer, reason, ..
+        } => Row::Disconnected {
             time,
             pid,
             user: user.as_ref().map(UserName::as_str),

@@ -27,7 +27,7 @@ pub(super) struct Stored {
 }
 
 /// Writes a session as it stands, and moves what it was booked under when it
-/// is named.
+/// is named, or its name is taken back.
 pub(super) fn store_session(
     connection: &Connection,
     calendar: &Calendar,
@@ -41,11 +41,7 @@ pub(super) fn store_session(
             account,
         });
     };
-    // A name that was once known is not forgotten again.
-    let account = match &record.login {
-        Some(login) => account_of(connection, Some(login))?,
-        None => found.account,
-    };
+    let account = account_of(connection, record.login.as_ref())?;
     if account != found.account {
         move_account(connection, calendar, found.session, found.account, account)?;
     }
@@ -94,8 +90,7 @@ fn account_of(connection: &Connection, login: Option<&Login>) -> Result<i64, Amo
     Ok(connection.last_insert_rowid())
 }
 
-/// Writes the session's row, new or as it was known. What was known once and is
-/// unknown now stays.
+/// Writes the session's row, new or as it was known.
 fn write_session(
     connection: &Connection,
     record: &SessionRecord,
@@ -116,10 +111,10 @@ fn write_session(
                  ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
              ON CONFLICT (boot, cookie) DO UPDATE SET
                  account = excluded.account,
-                 method = coalesce(excluded.method, method),
+                 method = excluded.method,
                  peer_ip = excluded.peer_ip, peer_port = excluded.peer_port,
                  local_ip = excluded.local_ip, local_port = excluded.local_port,
-                 pid = coalesce(excluded.pid, pid), opened_ms = excluded.opened_ms,
+                 pid = excluded.pid, opened_ms = excluded.opened_ms,
                  closed_ms = excluded.closed_ms, reason = excluded.reason,
                  begin_minute = min(begin_minute, excluded.begin_minute),
                  end_minute = max(excluded.end_minute, begin_minute,

@@ -1,4 +1,5 @@
-//! A session is named after bytes were booked: they move to the name.
+//! A session is named after bytes were booked: they move to the name. Where a
+//! name is taken back, they move back to nobody.
 //!
 //! What a session's kept minutes say moves in hours, days and months. What
 //! retention has already folded away stays where it is, as nobody knows its

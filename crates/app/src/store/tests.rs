@@ -128,7 +128,7 @@ fn what_was_committed_is_saved() {
 }
 
 #[test]
-fn bytes_move_to_a_name_that_comes_late() {
+fn bytes_move_to_a_name_that_comes_late_and_back_where_it_is_taken_back() {
     let folder = SampleFolder::new();
     let mut writer = folder.writer("Asia/Kathmandu");
     let mut named = session(1, "198.51.100.7", "2026-11-22T10:00:00Z");
@@ -172,7 +172,7 @@ fn bytes_move_to_a_name_that_comes_late() {
         ]
     );
 
-    // A record without a login does not take the name away again.
+    // A record without a login takes the name back, and the bytes with it.
     named.login = None;
     writer
         .commit(&Batch {
@@ -180,7 +180,13 @@ fn bytes_move_to_a_name_that_comes_late() {
             ..Batch::default()
         })
         .expect("a commit");
-    assert_eq!(report(&folder, By::User, Per::Total).rows.len(), 2);
+    assert_eq!(
+        rows(&report(&folder, By::User, Per::Bucket(Unit::Hour))),
+        [
+            "22T10:00 (unauthenticated): Some(1300)",
+            "22T11:00 (unauthenticated): Some(8)"
+        ]
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! One connection: its counter, its name so far, its end.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
@@ -10,7 +12,10 @@ use crate::{
     units::Traffic,
 };
 
-use super::login::Claim;
+use super::{
+    login::{Claim, Standing},
+    refusal::Refusal,
+};
 
 /// The reason of an end of which the log said nothing (yet).
 pub(super) const CLOSED: &str = "closed";
@@ -27,6 +32,10 @@ const SLACK_SECONDS: i64 = 2;
 /// How much later than its line's time a thing may have been.
 pub(super) const SLACK: SignedDuration = SignedDuration::from_secs(SLACK_SECONDS);
 
+/// No login takes fewer bytes from the server: its version, what it offers, its
+/// host key and its word that the login succeeded.
+const FEWEST_BYTES_OF_A_LOGIN: u64 = 256;
+
 /// The longest time between two dumps.
 const RESTORED_SLACK: SignedDuration = SignedDuration::from_secs(60);
 
@@ -37,12 +46,22 @@ pub(super) struct Connection {
     pub(super) inode: Option<u32>,
     pub(super) pid: Option<Pid>,
     pub(super) login: Option<Login>,
+    pub(super) standing: Standing,
+    /// The log has contradicted itself about it, or sshd said that nobody
+    /// logged in: no log's word alone names it any more.
+    pub(super) is_doubted: bool,
+    /// Lines named different keys for it.
+    is_key_disputed: bool,
+    /// It had a sure name when the kernel still saw nobody logged in.
+    was_too_early: bool,
     pub(super) opened: Timestamp,
     /// The socket cannot have existed before this.
     pub(super) not_before: Timestamp,
     pub(super) closed: Option<Closing>,
     /// The log's word on why it ended, where it came before the kernel's.
     pub(super) reason: Option<String>,
+    /// When that word came, by the monotonic clock.
+    pub(super) explained: Option<Duration>,
     /// When the end was heard of, where that was long after it: until then the
     /// log may tell when it was.
     heard_late: Option<Timestamp>,
@@ -61,10 +80,15 @@ impl Connection {
             inode: socket.inode,
             pid: None,
             login: None,
+            standing: Standing::default(),
+            is_doubted: false,
+            is_key_disputed: false,
+            was_too_early: false,
             opened: seen,
             not_before: not_before.min(seen),
             closed: None,
             reason: None,
+            explained: None,
             heard_late: None,
             is_told_over: false,
             reading: Reading::default(),
@@ -80,11 +104,17 @@ impl Connection {
             inode: None,
             pid: record.pid,
             login: record.login,
+            // The ledger does not keep how a name came about.
+            standing: Standing::Sure,
+            is_doubted: false,
+            is_key_disputed: false,
+            was_too_early: false,
             opened: record.opened,
             // What was seen first may have been there for a while.
             not_before: (record.opened.checked_sub(RESTORED_SLACK)).unwrap_or(Timestamp::MIN),
             closed: record.closed,
             reason: None,
+            explained: None,
             heard_late: None,
             is_told_over: false,
             reading: record.reading,
@@ -161,9 +191,9 @@ impl Connection {
 
     /// The log's word on why and when; kept for the end, or put to an end that
     /// has none. Gives whether the record changed.
-    pub(super) fn explain(&mut self, reason: &str, time: Timestamp) -> bool {
+    pub(super) fn explain(&mut self, reason: &str, time: Timestamp, now: Duration) -> bool {
         let is_dated = self.date_end(time);
-        is_dated | self.give_reason(reason)
+        is_dated | self.give_reason(reason, now)
     }
 
     /// The log's time of an end that was heard of late.
@@ -186,6 +216,12 @@ impl Connection {
         time < self.end_or_never() && self.set_end(time)
     }
 
+    /// Whether its end was heard of late and no line has told of the next
+    /// connection: which line means it is a matter of order.
+    pub(super) fn is_known_by_order(&self) -> bool {
+        self.heard_late.is_some()
+    }
+
     /// Whether a login that the log tells of is hardly this connection's: its
     /// end, of which no time is known, may have been long before.
     pub(super) fn is_hardly_meant(&self) -> bool {
@@ -195,10 +231,7 @@ impl Connection {
     /// Whether this is the connection of a login that was heard before.
     pub(super) fn is_known_from(&self, claim: &Claim) -> bool {
         let same_user = |login: &Login| login.user == claim.login.user;
-        self.login.as_ref().is_some_and(same_user)
-            && self.pid.is_some()
-            && self.pid == claim.pid
-            && self.distance(claim.time).is_some()
+        self.login.as_ref().is_some_and(same_user) && self.pid.is_some() && self.pid == claim.pid
     }
 
     /// Whether the log has told of a later connection from the same address.
@@ -217,7 +250,7 @@ impl Connection {
         }
     }
 
-    fn give_reason(&mut self, reason: &str) -> bool {
+    fn give_reason(&mut self, reason: &str, now: Duration) -> bool {
         match &mut self.closed {
             Some(closing) if closing.reason == CLOSED => {
                 reason.clone_into(&mut closing.reason);
@@ -225,10 +258,93 @@ impl Connection {
             }
             Some(closing) if closing.reason != UNSEEN => false,
             _ => {
-                self.reason.get_or_insert_with(|| reason.to_owned());
+                if self.reason.is_none() {
+                    self.reason = Some(reason.to_owned());
+                    self.explained = Some(now);
+                }
                 false
             }
         }
+    }
+
+    /// Whether it moved so little that no login can have been among it.
+    pub(super) fn is_too_short_for_a_login(&self) -> bool {
+        self.total
+            .payload
+            .is_some_and(|payload| payload.outbound < FEWEST_BYTES_OF_A_LOGIN)
+    }
+
+    /// Whether a log's word alone does not do.
+    pub(super) fn may_not_be_named(&self) -> bool {
+        self.is_doubted || (!self.lives() && self.is_too_short_for_a_login())
+    }
+
+    /// Whether its name is sure and the kernel says for the first time that
+    /// nobody has logged in yet.
+    pub(super) fn is_ahead_of_kernel(&mut self) -> bool {
+        self.standing == Standing::Sure && !std::mem::replace(&mut self.was_too_early, true)
+    }
+
+    /// Takes its first name.
+    pub(super) fn name(&mut self, claim: Claim, standing: Standing) -> Option<Refusal> {
+        self.login = Some(claim.login);
+        self.standing = standing;
+        self.pid = claim.pid.or(self.pid);
+        self.began_by(claim.time);
+        None
+    }
+
+    /// Takes the same name again, which may add what the first did not know.
+    /// Where a log that anybody can write to names two keys, neither counts.
+    pub(super) fn add(&mut self, claim: Claim, standing: Standing) -> Option<Refusal> {
+        let is_vouched_for = claim.is_vouched_for();
+        let login = self.login.as_mut()?;
+        self.standing = self.standing.max(standing);
+        if login.method.is_none() && claim.login.method.is_some() && !self.is_key_disputed {
+            return self.name(claim, self.standing);
+        }
+        let is_same = claim.login.method.is_none() || *login == claim.login;
+        if is_vouched_for || is_same || self.is_key_disputed {
+            return None;
+        }
+        self.is_key_disputed = true;
+        let named = login.user.clone();
+        (login.method, login.credential) = (None, None);
+        Some(Refusal::AnotherKey {
+            peer: self.peer,
+            named,
+        })
+    }
+
+    /// Takes another name than the unsure one it has: the kernel's or the
+    /// journal's word decides, and two words of a log leave it nobody's.
+    pub(super) fn dispute(&mut self, claim: Claim, standing: Standing) -> Option<Refusal> {
+        let (peer, named) = (self.peer, self.login.take()?.user);
+        if standing > Standing::Unsure {
+            self.name(claim, standing);
+            let claimed = named;
+            return Some(Refusal::Denied { peer, claimed });
+        }
+        self.take_name_back();
+        let claimed = claim.login.user;
+        Some(Refusal::Disputed {
+            peer,
+            named,
+            claimed,
+        })
+    }
+
+    /// Whether it is open, as far as is known.
+    pub(super) fn lives(&self) -> bool {
+        self.closed.is_none()
+    }
+
+    /// Takes the name back, for good as far as logs are concerned.
+    pub(super) fn take_name_back(&mut self) {
+        self.login = None;
+        self.pid = None;
+        self.standing = Standing::default();
+        self.is_doubted = true;
     }
 
     /// When it ended; for one that lives, later than any time.

@@ -1,13 +1,11 @@
-//! Logins on their way to a connection, and why one was refused.
-
-use std::fmt;
+//! Logins on their way to a connection.
 
 use jiff::Timestamp;
 
 use crate::{
-    identity::{Endpoint, Pid, UserName},
+    identity::{Endpoint, Pid},
     ledger::Login,
-    sshd::LoggedSession,
+    sshd::{LoggedSession, Sender},
 };
 
 /// What the kernel says about the process that wrote a line.
@@ -20,6 +18,21 @@ pub enum Witness {
     Stranger,
     /// It is sshd's, and these are the inodes of the sockets it holds.
     Holds(Vec<u32>),
+}
+
+/// How firmly a connection has its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    /// By the word of a log that anybody can write to: it is taken back where
+    /// that word is contradicted.
+    #[default]
+    Unsure,
+    /// By the journal's word, or the ledger's: it stays. The kernel is still
+    /// asked, so that a difference is told.
+    Sure,
+    /// The kernel has said all it has to say: it agreed, or named the user
+    /// itself, or its disagreement was told.
+    Settled,
 }
 
 /// A login that a log line claims.
@@ -35,6 +48,8 @@ pub struct Claim {
     pub time: Timestamp,
     /// What the kernel says of the writer.
     pub witness: Witness,
+    /// Whose word it is.
+    pub sender: Sender,
 }
 
 impl Claim {
@@ -60,91 +75,21 @@ impl Claim {
             pid: session.pid,
             time: session.opened?,
             witness: Witness::Silent,
+            sender: session.sender,
         })
     }
-}
 
-/// Why a line's claim was not believed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The connection has another name already.
-    Contradiction {
-        /// The connection's client.
-        peer: Endpoint,
-        /// The name it has.
-        named: UserName,
-        /// The name the line claims.
-        claimed: UserName,
-    },
-    /// The line's writer is not sshd.
-    Stranger {
-        /// The pid the line gives.
-        pid: Option<Pid>,
-        /// The name the line claims.
-        claimed: UserName,
-    },
-    /// The line's writer is an sshd, but of another connection.
-    Elsewhere {
-        /// The client the line names.
-        peer: Endpoint,
-        /// The pid the line gives.
-        pid: Option<Pid>,
-        /// The name the line claims.
-        claimed: UserName,
-    },
-    /// No connection from there was ever seen on sshd's ports.
-    NoConnection {
-        /// The client the line names.
-        peer: Endpoint,
-        /// The name the line claims.
-        claimed: UserName,
-    },
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Contradiction {
-                peer,
-                named,
-                claimed,
-            } => write!(
-                formatter,
-                "a log line names {:?} for the connection from {peer}, which is {:?}'s already",
-                claimed.as_str(),
-                named.as_str(),
-            ),
-            Self::Stranger { pid, claimed } => write!(
-                formatter,
-                "a log line names {:?} in sshd's name, but process {} is not sshd's",
-                claimed.as_str(),
-                Number(*pid),
-            ),
-            Self::Elsewhere { peer, pid, claimed } => write!(
-                formatter,
-                "a log line names {:?} for the connection from {peer}, but sshd's process {} \
-                 does not hold that connection",
-                claimed.as_str(),
-                Number(*pid),
-            ),
-            Self::NoConnection { peer, claimed } => write!(
-                formatter,
-                "a log line names {:?} for a connection from {peer}, which the kernel did not show \
-                 on the ports that are counted",
-                claimed.as_str(),
-            ),
+    /// How firmly this word alone gives a name.
+    pub(super) fn standing(&self) -> Standing {
+        if self.is_vouched_for() {
+            Standing::Sure
+        } else {
+            Standing::Unsure
         }
     }
-}
 
-/// A pid for people.
-struct Number(Option<Pid>);
-
-impl fmt::Display for Number {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(Pid(pid)) => pid.fmt(formatter),
-            None => formatter.write_str("(none)"),
-        }
+    /// Whether the kernel, by journald, has said that sshd wrote the line.
+    pub(super) fn is_vouched_for(&self) -> bool {
+        self.sender != Sender::Claimed
     }
 }

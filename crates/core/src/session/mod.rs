@@ -5,15 +5,22 @@
 //! and hands out what is to be written as [`Batch`]es.
 //!
 //! A connection is counted from its first byte under no name; a login found in
-//! the log, however late, names all of it. The first name wins, and a name is
-//! given only to a socket that the kernel has shown on one of sshd's ports.
+//! the log, however late, names all of it. A name is given only to a socket that
+//! the kernel has shown on one of sshd's ports, and while that socket lives the
+//! kernel is asked whose it is ([`Question`]). A name that rests on a log alone,
+//! to which anybody can write, goes back to nobody when that log contradicts it.
 //!
 //! [`Batch`]: crate::ledger::Batch
 
 mod attribution;
 mod connection;
+mod ending;
+#[cfg(test)]
+mod forged_tests;
+mod inquiry;
 mod login;
 mod outbox;
+mod refusal;
 mod roster;
 mod table;
 #[cfg(test)]
@@ -22,7 +29,9 @@ mod waiting;
 
 pub use attribution::Owner;
 pub use connection::UNSEEN;
-pub use login::{Claim, Refusal, Witness};
+pub use inquiry::{Question, Verdict};
+pub use login::{Claim, Witness};
+pub use refusal::Refusal;
 pub use table::Table;
 
 use std::time::Duration;

@@ -8,7 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{connection::Connection, login::Claim};
+use super::connection::Connection;
 use crate::identity::{Endpoint, SocketCookie};
 
 #[derive(Debug, Default)]
@@ -96,13 +96,18 @@ impl Roster {
         })
     }
 
-    /// The client's connection that a line of this time speaks of: one that
-    /// lived then, before one that only nearly did; of several, one that has no
-    /// name yet, then the one that ended first, since a line is written before
-    /// its connection ends, then the one that began last, then the one that was
-    /// seen first.
+    /// The client's connection that a line of this time most likely speaks of.
     pub(super) fn nearest(&self, peer: Endpoint, time: Timestamp) -> Option<SocketCookie> {
-        self.first_by(peer, |connection| {
+        self.candidates(peer, time).first().copied()
+    }
+
+    /// All connections of the client that a line of this time may speak of, the
+    /// likeliest first: one that lived then, before one that only nearly did; of
+    /// several, one that has no name yet, then the one that ended first, since a
+    /// line is written before its connection ends, then the one that began last,
+    /// then the one that was seen first. Those that are hardly meant come last.
+    pub(super) fn candidates(&self, peer: Endpoint, time: Timestamp) -> Vec<SocketCookie> {
+        self.ranked(peer, |connection| {
             let distance = connection.distance(time)?;
             let is_named = connection.login.is_some();
             let younger = Reverse(connection.not_before);
@@ -117,46 +122,44 @@ impl Roster {
         })
     }
 
-    /// The client's connection that this login has named already.
-    pub(super) fn known_from(&self, peer: Endpoint, claim: &Claim) -> Option<SocketCookie> {
-        self.first_by(peer, |connection| {
-            connection.is_known_from(claim).then_some(())
-        })
-    }
-
-    /// The client's connection whose end a line of this time tells: the nearest,
-    /// and of several the one that ended first, then the one that was seen first.
-    pub(super) fn ending(&self, peer: Endpoint, time: Timestamp) -> Option<SocketCookie> {
-        self.first_by(peer, |connection| {
+    /// All connections of the client whose end a line of this time may tell, the
+    /// likeliest first: the nearest, and of several the one that ended first,
+    /// then the one that was seen first. Those that a later one is known to have
+    /// followed come last.
+    pub(super) fn ending(&self, peer: Endpoint, time: Timestamp) -> Vec<SocketCookie> {
+        self.ranked(peer, |connection| {
             let distance = connection.distance_of_end(time)?;
             let is_succeeded = connection.is_succeeded();
             Some((is_succeeded, distance, connection.end_or_never()))
         })
     }
 
-    /// The connections from the same address that were there before this one.
+    /// The connections between the same two addresses and ports that were there
+    /// before this one.
     pub(super) fn before(&self, cookie: SocketCookie) -> Vec<SocketCookie> {
-        let of_peer = self
-            .get(cookie)
-            .and_then(|connection| self.by_peer.get(&connection.peer));
-        let mut in_order: Vec<SocketCookie> = of_peer.into_iter().flatten().copied().collect();
-        in_order.sort_by_key(|one| self.get(*one).map(Connection::end_or_never));
+        let Some(connection) = self.get(cookie) else {
+            return Vec::new();
+        };
+        let mut in_order = self.ranked(connection.peer, |other| {
+            (other.local == connection.local).then(|| other.end_or_never())
+        });
         let place = in_order.iter().position(|one| *one == cookie);
         in_order.truncate(place.unwrap_or_default());
         in_order
     }
 
-    /// The client's connection with the lowest rank; of equal ones the one that
-    /// was seen first, as cookies tell no order.
-    fn first_by<Rank: Ord>(
+    /// The client's connections that have a rank, the lowest first; of equal ones
+    /// the one that was seen first, as cookies tell no order.
+    fn ranked<Rank: Ord>(
         &self,
         peer: Endpoint,
         rank: impl Fn(&Connection) -> Option<Rank>,
-    ) -> Option<SocketCookie> {
-        let of_peer = self.by_peer.get(&peer)?.iter();
-        of_peer
+    ) -> Vec<SocketCookie> {
+        let of_peer = self.by_peer.get(&peer).into_iter().flatten();
+        let mut ranked: Vec<_> = of_peer
             .filter_map(|cookie| Some((rank(self.connections.get(cookie)?)?, *cookie)))
-            .min_by(|(one, _), (other, _)| one.cmp(other))
-            .map(|(_, cookie)| cookie)
+            .collect();
+        ranked.sort_by(|(one, _), (other, _)| one.cmp(other));
+        ranked.into_iter().map(|(_, cookie)| cookie).collect()
     }
 }

@@ -12,12 +12,13 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Moment,
+    Moment, Refusal,
     connection::{Connection, REBOOT},
-    login::{Claim, Refusal, Witness},
+    ending::Farewell,
+    login::{Claim, Witness},
     outbox::Outbox,
     roster::Roster,
-    waiting::{Saying, WaitingLines},
+    waiting::WaitingLines,
 };
 use crate::{
     identity::{BootId, Endpoint, SocketCookie, SocketId, UserName},
@@ -118,6 +119,7 @@ impl Table {
             seen.insert(socket.cookie);
             self.count(socket, self.last_dump, now.wall);
             self.reopen(socket.cookie);
+            self.doubt_farewell(socket, now);
         }
         self.miss(&seen, now);
         self.last_dump = Some(now.wall);
@@ -177,6 +179,7 @@ impl Table {
             pid: event.pid,
             time,
             witness,
+            sender: event.sender.clone(),
         };
         match &event.what {
             What::Accepted {
@@ -193,15 +196,18 @@ impl Table {
             What::Disconnected {
                 peer: Some(peer),
                 reason,
-                ..
+                user,
+                before_login,
             } => {
-                if self.waiting.peers().any(|waiting| waiting == *peer) {
-                    let (peer, reason) = (*peer, reason.clone());
-                    let end = Saying::End { peer, reason, time };
-                    self.waiting.push(end, self.read_to.clone(), now);
-                } else {
-                    self.explain(*peer, reason, time);
-                }
+                let farewell = Farewell {
+                    peer: *peer,
+                    reason: reason.clone(),
+                    user: user.clone(),
+                    before_login: *before_login,
+                    time,
+                    heard: now.monotonic,
+                };
+                self.bid_farewell(farewell, now);
             }
             What::Connected { peer, .. } => self.began(*peer, time),
             // The end is the kernel's to tell.
@@ -236,15 +242,19 @@ impl Table {
             .map(|connection| connection.peer)
     }
 
-    /// Whether a login waits for its connection to be seen.
+    /// Whether a line waits for the next dump.
     #[must_use]
     pub fn awaits_a_dump(&self) -> bool {
-        !self.waiting.is_empty()
+        let mut claims = self.waiting.claims();
+        self.waiting.has_end() || claims.any(|claim| self.question_of(claim).is_none())
     }
 
-    /// Clients of logins that wait for the next dump.
+    /// Clients of logins whose connection was not seen on any port yet.
     pub fn awaited(&self) -> impl Iterator<Item = Endpoint> {
-        self.waiting.peers()
+        let claims = self.waiting.claims();
+        claims
+            .filter(|claim| matches!(self.find(claim), Ok(None)))
+            .filter_map(|claim| claim.peer)
     }
 
     /// How many connections live.
@@ -306,8 +316,8 @@ impl Table {
         self.outbox.failed();
     }
 
-    /// How far a restart need not read again: up to the first login that still
-    /// waits for its connection.
+    /// How far a restart need not read again: up to the first line that still
+    /// waits.
     fn safe_checkpoint(&self) -> Option<&Checkpoint> {
         self.waiting.holds_log_at().unwrap_or(self.read_to.as_ref())
     }
@@ -370,6 +380,7 @@ impl Table {
         if was_open {
             self.ended.push((cookie, now.monotonic));
         }
+        self.doubt_short_one(cookie);
         self.outbox.session_changed(cookie);
     }
 

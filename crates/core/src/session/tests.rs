@@ -44,9 +44,9 @@ fn socket(cookie: u64, port: u16, bytes: u64) -> Socket {
         peer: peer(port),
         inode: Some(u32::try_from(cookie).unwrap() + 500),
         sample: TcpSample {
-            state: 1,
+            // CLOSE_WAIT: the client's FIN is counted, and no byte is in doubt.
+            state: 8,
             bytes_acked: Some(bytes),
-            // The newest byte may be a FIN as yet.
             bytes_received: Some(bytes + 1),
             segments_out: Some(1),
             segments_in: Some(1),
@@ -61,11 +61,12 @@ fn table() -> Table {
     Table::resume(boot(), BOOTED, Vec::new(), None, at(0)).0
 }
 
+/// A login, by the journal's word.
 fn accepted(user: &str, port: u16, seconds: i64) -> Event {
     Event {
         time: Some(at(seconds).wall),
         pid: Some(Pid(4711)),
-        sender: Sender::Claimed,
+        sender: Sender::Kernel { uid: 0, exe: None },
         what: What::Accepted {
             user: UserName::new(user),
             method: "publickey".into(),
@@ -84,6 +85,7 @@ fn disconnected(port: u16, reason: &str, seconds: i64) -> Event {
             user: None,
             peer: Some(peer(port)),
             reason: reason.into(),
+            before_login: false,
         },
     }
 }

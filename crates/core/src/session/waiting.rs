@@ -1,62 +1,64 @@
-//! Lines that wait: a login for its connection to be seen, or for the next dump
-//! to show that no newer connection from the same address is meant; and behind
-//! it what the log said of an end at that address, so that lines stay in order.
+//! Lines that wait: a login for its connection to be seen, for the next dump to
+//! show that no newer connection from the same address is meant, or for the
+//! kernel's word on whose connection it is; and what the log said of an end, for
+//! its connection to be seen, or behind such a login, so that lines stay in order.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
-use jiff::Timestamp;
+use super::{Moment, ending::Farewell, login::Claim};
+use crate::ledger::Checkpoint;
 
-use super::{Moment, login::Claim};
-use crate::{identity::Endpoint, ledger::Checkpoint};
-
-/// How long a login waits for its connection to be seen.
+/// How long a line waits for its connection to be seen, or for the kernel's word.
+/// It is the same for all, so that an end is not given up before the login that
+/// it waits behind.
 const LATE_CONNECTION: Duration = Duration::from_secs(60);
+/// How soon the kernel is asked again, at the earliest. After that it is asked
+/// whenever a claim has got half as old again.
+const ASKED_AGAIN: Duration = Duration::from_millis(100);
 /// How many may wait: whoever can write lines must not fill our memory.
 const AT_MOST: usize = 10_000;
 
 /// What a line said.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Saying {
     /// Somebody logged in.
     Login(Claim),
     /// A connection ended.
-    End {
-        /// The client.
-        peer: Endpoint,
-        /// Why.
-        reason: String,
-        /// When.
-        time: Timestamp,
-    },
-}
-
-impl Saying {
-    fn peer(&self) -> Option<Endpoint> {
-        match self {
-            Self::Login(claim) => claim.peer,
-            Self::End { peer, .. } => Some(*peer),
-        }
-    }
-
-    /// The client of a login.
-    fn login_from(&self) -> Option<Endpoint> {
-        match self {
-            Self::Login(claim) => claim.peer,
-            Self::End { .. } => None,
-        }
-    }
+    End(Farewell),
 }
 
 #[derive(Debug)]
-struct Waiting {
-    saying: Saying,
+pub(super) struct Waiting {
+    pub(super) saying: Saying,
     /// The log's place before the line: until it is settled, a restart has to
     /// read it again.
     before: Option<Checkpoint>,
     since: Duration,
+    asked: Option<Duration>,
+    /// The kernel's last word was that nobody has logged in so far.
+    pub(super) is_too_early: bool,
+}
+
+impl Waiting {
+    /// The login, where the line is about one.
+    pub(super) fn claim(&self) -> Option<&Claim> {
+        match &self.saying {
+            Saying::Login(claim) => Some(claim),
+            Saying::End(_) => None,
+        }
+    }
+
+    /// Whether it is time to ask the kernel; if so, it counts as asked.
+    pub(super) fn is_due(&mut self, now: Duration) -> bool {
+        let is_due = self.asked.is_none_or(|asked| {
+            let pause = (asked.saturating_sub(self.since) / 2).max(ASKED_AGAIN);
+            now.saturating_sub(asked) >= pause
+        });
+        if is_due {
+            self.asked = Some(now);
+        }
+        is_due
+    }
 }
 
 /// In the order of the log.
@@ -69,18 +71,23 @@ impl WaitingLines {
             saying,
             before,
             since: now.monotonic,
+            asked: None,
+            is_too_early: false,
         });
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// The logins.
+    pub(super) fn claims(&self) -> impl Iterator<Item = &Claim> {
+        self.0.iter().filter_map(Waiting::claim)
     }
 
-    /// The clients of logins that wait.
-    pub(super) fn peers(&self) -> impl Iterator<Item = Endpoint> {
-        self.0
-            .iter()
-            .filter_map(|waiting| waiting.saying.login_from())
+    /// Whether a line about an end waits.
+    pub(super) fn has_end(&self) -> bool {
+        self.0.iter().any(|waiting| waiting.claim().is_none())
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Waiting> {
+        self.0.iter_mut()
     }
 
     /// How far the log may count as read: `None` where nothing holds it back.
@@ -88,37 +95,21 @@ impl WaitingLines {
         self.0.front().map(|waiting| waiting.before.as_ref())
     }
 
-    /// Takes all lines, oldest first; those for which `settle` has no use yet go
-    /// on waiting, and with them what was said of their client later. Gives
-    /// those that waited for too long.
-    pub(super) fn settle(
-        &mut self,
-        now: Moment,
-        mut settle: impl FnMut(Saying) -> Option<Saying>,
-    ) -> Vec<Saying> {
-        let mut overdue = Vec::new();
-        let mut held_up: HashSet<Endpoint> = HashSet::new();
+    /// Goes through the lines in order and lets go of those that are settled.
+    pub(super) fn retain(&mut self, is_open: impl FnMut(&mut Waiting) -> bool) {
+        self.0.retain_mut(is_open);
+    }
+
+    /// Takes out those that waited for too long, or are too many.
+    pub(super) fn overdue(&mut self, now: Moment) -> Vec<Waiting> {
         let excess = self.0.len().saturating_sub(AT_MOST);
-        for (place, waiting) in std::mem::take(&mut self.0).into_iter().enumerate() {
-            let peer = waiting.saying.peer();
-            let is_end = matches!(waiting.saying, Saying::End { .. });
-            let has_to_wait = is_end && peer.is_some_and(|peer| held_up.contains(&peer));
-            let saying = if has_to_wait {
-                waiting.saying
-            } else {
-                let Some(saying) = settle(waiting.saying) else {
-                    continue;
-                };
-                saying
-            };
-            let waited = now.monotonic.saturating_sub(waiting.since);
-            if waited >= LATE_CONNECTION || place < excess {
-                overdue.push(saying);
-            } else {
-                held_up.extend(peer);
-                self.0.push_back(Waiting { saying, ..waiting });
-            }
-        }
-        overdue
+        let is_overdue =
+            |waiting: &Waiting| now.monotonic.saturating_sub(waiting.since) >= LATE_CONNECTION;
+        let (overdue, kept) = std::mem::take(&mut self.0)
+            .into_iter()
+            .enumerate()
+            .partition::<Vec<_>, _>(|(place, waiting)| *place < excess || is_overdue(waiting));
+        self.0 = kept.into_iter().map(|(_, waiting)| waiting).collect();
+        overdue.into_iter().map(|(_, waiting)| waiting).collect()
     }
 }

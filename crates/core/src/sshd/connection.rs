@@ -39,6 +39,12 @@ enum Tail {
 /// (which `Words` are appended to).
 type End = (Pattern, &'static str, Tail, &'static str);
 
+/// Ends that no connection comes to after a login.
+const BEFORE_LOGIN: [&str; 2] = [
+    "Timeout before authentication for ",
+    "Did not receive identification string from ",
+];
+
 const ENDS: &[End] = &[
     (
         Pattern::named("disconnected"),
@@ -183,18 +189,12 @@ fn received_disconnect(sentence: Sentence<'_>) -> Option<Meaning> {
         && found.before.is_empty()
     {
         let words = after_code(&found.after[1..])?;
-        return disconnected(
-            RECEIVED_DISCONNECT,
-            None,
-            found.peer,
-            words,
-            sentence.preauth,
-        );
+        return disconnected(RECEIVED_DISCONNECT, found.peer, words, sentence.preauth);
     }
     let end = memmem::find(rest, b": ")?;
     peer::address(&rest[..end])?;
     let words = after_code(&rest[end + 2..])?;
-    disconnected(RECEIVED_DISCONNECT_OLD, None, None, words, sentence.preauth)
+    disconnected(RECEIVED_DISCONNECT_OLD, None, words, sentence.preauth)
 }
 
 /// `11: TEXT` → the text; a space may come before the number.
@@ -217,26 +217,43 @@ fn ended(sentence: Sentence<'_>) -> Option<Meaning> {
             Tail::Words => after.starts_with(b": "),
         };
         let found = peer::find(rest, b" ", fits)?;
-        let user = logged_in(found.before, sentence.preauth)?;
+        let login = login(found.before, sentence.preauth)?;
         let mut words = reason.as_bytes().to_vec();
         if *tail == Tail::Words {
             words.extend(&found.after[2..]);
         }
-        disconnected(*pattern, user, found.peer, &words, sentence.preauth)
+        let login = if BEFORE_LOGIN.contains(start) {
+            Login::Never
+        } else {
+            login
+        };
+        ended_by(*pattern, login, found.peer, &words, sentence.preauth)
     })
+}
+
+/// What a sentence says of a login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Login {
+    /// This user had logged in.
+    Of(UserName),
+    /// Nobody had.
+    Never,
+    /// Nothing.
+    Untold,
 }
 
 /// Who the words before an address name: `user U` had logged in, the others
 /// had not. `None` where they are none of sshd's.
-fn logged_in(before: &[u8], preauth: bool) -> Option<Option<UserName>> {
+fn login(before: &[u8], preauth: bool) -> Option<Login> {
     if before.is_empty() {
-        return Some(None);
+        return Some(if preauth { Login::Never } else { Login::Untold });
     }
     if let Some(name) = before.strip_prefix(b"user ") {
+        // The client may have chosen the words at the end, ` [preauth]` too.
         return if preauth {
-            Some(None)
+            Some(Login::Untold)
         } else {
-            user(name).map(Some)
+            user(name).map(Login::Of)
         };
     }
     let nobody = [&b"authenticating user"[..], b"invalid user"];
@@ -245,7 +262,7 @@ fn logged_in(before: &[u8], preauth: bool) -> Option<Option<UserName>> {
             .strip_prefix(*start)
             .is_some_and(|name| name.is_empty() || name.starts_with(b" "))
     });
-    names_nobody.then_some(None)
+    names_nobody.then_some(Login::Never)
 }
 
 /// The ends as releases before 7.2 wrote them, with an address and no port,
@@ -253,10 +270,10 @@ fn logged_in(before: &[u8], preauth: bool) -> Option<Option<UserName>> {
 fn ended_without_port(sentence: Sentence<'_>) -> Option<Meaning> {
     let text = sentence.text;
     if text == b"Timeout, client not responding." {
-        return disconnected(TIMEOUT_OLD, None, None, b"timeout", sentence.preauth);
+        return disconnected(TIMEOUT_OLD, None, b"timeout", sentence.preauth);
     }
     if let Some(words) = text.strip_prefix(b"Disconnecting: ") {
-        return disconnected(DISCONNECTING_OLD, None, None, words, sentence.preauth);
+        return disconnected(DISCONNECTING_OLD, None, words, sentence.preauth);
     }
     ENDS.iter().find_map(|(pattern, start, tail, reason)| {
         let rest = text.strip_prefix(start.as_bytes())?;
@@ -269,11 +286,12 @@ fn ended_without_port(sentence: Sentence<'_>) -> Option<Meaning> {
         };
         peer::address(address)?;
         let words = [reason.as_bytes(), words].concat();
-        disconnected(*pattern, None, None, &words, sentence.preauth)
+        disconnected(*pattern, None, &words, sentence.preauth)
     })
 }
 
-/// `ssh_dispatch_run_fatal: Connection from [user U ]IP port N: WORDS`.
+/// `ssh_dispatch_run_fatal: Connection from [user U ]IP port N: WORDS`. Of a
+/// broken `banner exchange` nobody can log in.
 fn broken(text: &[u8]) -> Option<Meaning> {
     let colon = memmem::find(text, b": Connection from ")?;
     let ours =
@@ -283,13 +301,23 @@ fn broken(text: &[u8]) -> Option<Meaning> {
     }
     let rest = &text[colon + 18..];
     let found = peer::find(rest, b" ", |after| after.starts_with(b": "))?;
-    let user = logged_in(found.before, false)?;
-    disconnected(BROKEN, user, found.peer, &found.after[2..], false)
+    let login = if &text[..colon] == b"banner exchange" {
+        Login::Never
+    } else {
+        login(found.before, false)?
+    };
+    ended_by(BROKEN, login, found.peer, &found.after[2..], false)
 }
 
-fn disconnected(
+/// An end whose sentence says nothing of a login, or whose last words the
+/// client may have chosen, so that ` [preauth]` proves nothing.
+fn disconnected(pattern: Pattern, peer: Peer, words: &[u8], preauth: bool) -> Option<Meaning> {
+    ended_by(pattern, Login::Untold, peer, words, preauth)
+}
+
+fn ended_by(
     pattern: Pattern,
-    user: Option<UserName>,
+    login: Login,
     peer: Peer,
     words: &[u8],
     preauth: bool,
@@ -304,5 +332,18 @@ fn disconnected(
         "" => "disconnected".to_owned(),
         _ => reason,
     };
-    Meaning::event(pattern, What::Disconnected { user, peer, reason })
+    let before_login = login == Login::Never;
+    let user = match login {
+        Login::Of(user) => Some(user),
+        Login::Never | Login::Untold => None,
+    };
+    Meaning::event(
+        pattern,
+        What::Disconnected {
+            user,
+            peer,
+            reason,
+            before_login,
+        },
+    )
 }

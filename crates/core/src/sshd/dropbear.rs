@@ -196,7 +196,16 @@ fn ended(
         return None;
     }
     let reason = to_text(reason);
-    Meaning::event(pattern, What::Disconnected { user, peer, reason })
+    let before_login = pattern == EXIT_BEFORE_AUTH;
+    Meaning::event(
+        pattern,
+        What::Disconnected {
+            user,
+            peer,
+            reason,
+            before_login,
+        },
+    )
 }
 
 fn user(name: &[u8]) -> Option<UserName> {

@@ -74,10 +74,24 @@ pub enum What {
         /// Why, in a few words (`disconnected by user`, `connection reset`,
         /// `timeout`, …); unescaped, and still data: only renderers print it.
         reason: String,
+        /// The line says by its own form that nobody had logged in.
+        before_login: bool,
     },
 }
 
 impl What {
+    /// Whether it is the end of a connection that may have had a login: those
+    /// the user's own process may tell of.
+    pub(super) fn is_end_of_a_session(&self) -> bool {
+        matches!(
+            self,
+            Self::Disconnected {
+                before_login: false,
+                ..
+            }
+        )
+    }
+
     /// The client's end, where the line names it.
     #[must_use]
     pub fn peer(&self) -> Option<Endpoint> {

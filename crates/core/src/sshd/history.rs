@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use crate::identity::{Credential, Endpoint, Pid, UserName};
 
-use super::event::{Event, What};
+use super::event::{Event, Sender, What};
 
 /// What a session ended with where only PAM tells of its end.
 const ONLY_PAM: &str = "session closed";
@@ -30,6 +30,8 @@ pub struct LoggedSession {
     pub credential: Option<Credential>,
     /// The pid that logged it in.
     pub pid: Option<Pid>,
+    /// Who says so.
+    pub sender: Sender,
     /// When the login was logged.
     pub opened: Option<Timestamp>,
     /// What ended it; `None` where the log does not say.
@@ -83,6 +85,7 @@ impl History {
                 peer: *peer,
                 credential: credential.clone(),
                 pid: event.pid,
+                sender: event.sender.clone(),
                 opened: event.time,
                 end: None,
             }),
@@ -141,6 +144,7 @@ impl History {
             peer: None,
             credential: None,
             pid: event.pid,
+            sender: event.sender.clone(),
             opened: event.time,
             end: None,
         })
@@ -168,7 +172,6 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sshd::Sender;
 
     fn event(second: i64, pid: u32, what: What) -> Event {
         Event {
@@ -197,6 +200,7 @@ mod tests {
             user: None,
             peer: Some(peer(port)),
             reason: reason.to_owned(),
+            before_login: false,
         }
     }
 

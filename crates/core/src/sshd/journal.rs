@@ -17,7 +17,7 @@ use crate::identity::Pid;
 
 use super::{
     Parsed,
-    event::{Event, Sender, What},
+    event::{Event, Sender},
     message::{Meaning, Program, understand},
     trust::{Refusal, check},
 };
@@ -104,9 +104,7 @@ impl Fields {
             }) {
                 // The user's own child, gone before journald saw what it ran:
                 // that is everyday life, and only a reason is lost.
-                Err(Refusal::Uid { .. }) if matches!(what, What::Disconnected { .. }) => {
-                    Parsed::Known(pattern)
-                }
+                Err(Refusal::Uid { .. }) if what.is_end_of_a_session() => Parsed::Known(pattern),
                 Err(refusal) => Parsed::Refused(refusal),
                 Ok(sender) => Parsed::Event(Event {
                     time: self.time(),

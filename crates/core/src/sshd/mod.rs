@@ -37,7 +37,7 @@ pub use history::{End, History, LoggedSession, Noted};
 pub use journal::{JournalEntry, NotAnEntry, parse_journal};
 pub use message::{Meaning, Program, understand};
 pub use pattern::{Pattern, patterns};
-pub use trust::Refusal;
+pub use trust::{Refusal, is_daemon};
 
 /// What became of one line.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -34,6 +34,14 @@ pub enum Refusal {
     Ambiguous,
 }
 
+impl Refusal {
+    /// What kind of forging it looks like, for counting.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        "by a writer who is not root's sshd"
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -55,13 +63,13 @@ impl fmt::Display for Refusal {
 ///
 /// Root's sshd says everything. The end of a connection may also come from
 /// another uid, since the user's own child writes it, but then the executable
-/// must be known. Of root's processes some live too shortly for journald to
+/// must be known; that nobody had logged in is root's to say, who did the asking. Of root's processes some live too shortly for journald to
 /// see the executable; the uid comes with the message itself.
 pub(super) fn check(sender: &Sender, what: &What) -> Result<(), Refusal> {
     let Sender::Kernel { uid, exe } = sender else {
         return Err(Refusal::NoSender);
     };
-    let is_end = matches!(what, What::Disconnected { .. });
+    let is_end = what.is_end_of_a_session();
     match exe {
         Some(exe) if !is_daemon(exe) => Err(Refusal::Executable { exe: exe.clone() }),
         Some(_) if *uid == 0 || is_end => Ok(()),
@@ -70,7 +78,9 @@ pub(super) fn check(sender: &Sender, what: &What) -> Result<(), Refusal> {
     }
 }
 
-fn is_daemon(exe: &str) -> bool {
+/// Whether an executable is an ssh server's, by its name.
+#[must_use]
+pub fn is_daemon(exe: &str) -> bool {
     let path = exe.strip_suffix(" (deleted)").unwrap_or(exe);
     let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
     matches!(

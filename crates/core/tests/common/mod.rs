@@ -70,10 +70,16 @@ pub fn describe(what: &What) -> String {
         ),
         What::Opened { user } => format!("opened {:?}", user.as_str()),
         What::Closed { user } => format!("closed {:?}", user.as_str()),
-        What::Disconnected { user, peer, reason } => format!(
-            "disconnected {} from {}: {reason:?}",
+        What::Disconnected {
+            user,
+            peer,
+            reason,
+            before_login,
+        } => format!(
+            "disconnected {} from {}{}: {reason:?}",
             or_none(user.as_ref(), |user| format!("{:?}", user.as_str())),
-            or_none(peer.as_ref(), ToString::to_string)
+            or_none(peer.as_ref(), ToString::to_string),
+            if *before_login { " before login" } else { "" },
         ),
     }
 }

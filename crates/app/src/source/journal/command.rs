@@ -1,8 +1,8 @@
 //! How journalctl is asked: one place for its arguments.
 //!
-//! Entries are matched by transport and identifier, not by unit: sshd's lines
-//! lie in `ssh.service` or in a `session-N.scope`. Nor by uid: the child that
-//! serves a user logs as that user. Who may be believed is the parser's matter.
+//! Entries are matched by identifier, not by unit: sshd's lines lie in
+//! `ssh.service` or in a `session-N.scope`. Nor by uid or transport: who may be
+//! believed is the parser's matter, and what is not is counted.
 
 use std::process::{Command, Stdio};
 
@@ -79,9 +79,8 @@ fn place_argument(place: &Place) -> Option<String> {
     }
 }
 
-/// Matches of one field are alternatives; those of different fields must all hold.
+/// Matches of one field are alternatives.
 fn with_matches(mut command: Command) -> Command {
-    command.arg("_TRANSPORT=syslog");
     for identifier in IDENTIFIERS {
         command.arg(format!("SYSLOG_IDENTIFIER={identifier}"));
     }

@@ -53,7 +53,7 @@ enum Step {
     },
     Name {
         session: usize,
-        user: usize,
+        user: Option<usize>,
     },
     Close {
         session: usize,
@@ -79,7 +79,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         8 => (any::<prop::sample::Index>(), 0i64..90, any_traffic()).prop_map(
             |(session, before, traffic)| Step::Move { session: session.index(1_000), before, traffic }
         ),
-        2 => (0usize..1_000, 0usize..4).prop_map(|(session, user)| Step::Name { session, user }),
+        2 => (0usize..1_000, prop::option::weighted(0.7, 0usize..4))
+            .prop_map(|(session, user)| Step::Name { session, user }),
         1 => (0usize..1_000).prop_map(|session| Step::Close { session }),
         3 => Just(Step::Commit),
         3 => (1i64..1_500).prop_map(|minutes| Step::Wait { minutes }),
@@ -141,8 +142,8 @@ fn run(steps: &[Step], writer: &mut Writer) -> Model {
                 model.entries.push((session % count, at, *traffic));
             }
             Step::Name { session, user } => {
-                let (name, credential) = USERS[*user];
-                model.sessions[session % count].login = Some(login(name, "publickey", credential));
+                model.sessions[session % count].login =
+                    user.map(|user| login(USERS[user].0, "publickey", USERS[user].1));
             }
             Step::Close { session } => {
                 model.sessions[session % count].closed = Some(Closing {
