@@ -152,15 +152,25 @@ impl TcpSample {
     /// never subtracted from bytes that were already read.
     #[must_use]
     pub fn reading(&self, version: IpVersion, earlier: Reading) -> Reading {
-        let payload = self.payload().map(|flow| at_least(flow, earlier.0.payload));
+        let reading = self.counted(version, earlier, self.peer_finished());
+        if self.peer_may_be_finishing() && no_segment_came(reading, earlier) {
+            // Then no FIN did either, and the newest byte is one.
+            return self.counted(version, earlier, false);
+        }
+        reading
+    }
+
+    /// The reading, with the peer's FIN in `bytes_received` or without.
+    fn counted(&self, version: IpVersion, earlier: Reading, has_fin: bool) -> Reading {
+        let payload = self
+            .payload(has_fin)
+            .map(|flow| at_least(flow, earlier.0.payload));
         let wire = payload.and_then(|payload| self.wire(version, payload, earlier.0.wire));
         Reading(Traffic { wire, payload })
     }
 
-    fn payload(&self) -> Option<Flow> {
-        let inbound = self
-            .bytes_received?
-            .saturating_sub(u64::from(self.peer_finished()));
+    fn payload(&self, has_fin: bool) -> Option<Flow> {
+        let inbound = self.bytes_received?.saturating_sub(u64::from(has_fin));
         let outbound = match (self.bytes_sent, self.bytes_retransmitted) {
             (Some(sent), Some(again)) => sent.saturating_sub(again),
             // Before Linux 4.19: what was acknowledged, less our FIN, which
@@ -172,13 +182,20 @@ impl TcpSample {
         Some(Flow { inbound, outbound })
     }
 
-    /// Whether `bytes_received` counts the peer's FIN, or may count it: the
-    /// kernel reads a living connection's state a moment before its counters,
-    /// and a FIN that comes in between is in these alone. What was read cannot
-    /// be taken back, so the newest byte waits for the next reading.
+    /// Whether `bytes_received` may count a FIN that the state does not tell of:
+    /// the kernel reads a living connection's state a moment before its
+    /// counters, and a FIN that comes in between is in these alone. What was
+    /// read cannot be taken back, so the newest byte waits for a reading before
+    /// which nothing came, or for the end.
+    fn peer_may_be_finishing(&self) -> bool {
+        matches!(self.state, ESTABLISHED | FIN_WAIT1 | FIN_WAIT2)
+    }
+
+    /// Whether `bytes_received` counts the peer's FIN, or may count it.
     fn peer_finished(&self) -> bool {
         match self.state {
-            ESTABLISHED | FIN_WAIT1 | FIN_WAIT2 | CLOSE_WAIT | LAST_ACK | CLOSING => true,
+            _ if self.peer_may_be_finishing() => true,
+            CLOSE_WAIT | LAST_ACK | CLOSING => true,
             // Where we closed first nobody can have read the peer's FIN: if the
             // socket had it, it still lies there.
             CLOSE if self.remains != Remains::Nothing => self.unread > 0,
@@ -253,6 +270,16 @@ impl TcpSample {
     fn has(&self, option: u8) -> bool {
         self.options & option != 0
     }
+}
+
+/// Whether nothing came from the peer between two readings; every segment, with
+/// data or without, has a header on the wire.
+fn no_segment_came(reading: Reading, earlier: Reading) -> bool {
+    let inbound = |reading: Reading| {
+        let Traffic { wire, payload } = reading.0;
+        Some((wire?.inbound, payload?.inbound))
+    };
+    inbound(reading).is_some_and(|now| inbound(earlier) == Some(now))
 }
 
 /// Figures of no connection there ever was end at the largest number.
@@ -363,6 +390,24 @@ mod tests {
             let ended = sample(CLOSE, ALL_OPTIONS).reading(IpVersion::V4, live);
             assert_eq!(ended.0.payload, flow(3000, 5000));
         }
+    }
+
+    #[test]
+    fn the_newest_byte_of_a_living_connection_counts_when_nothing_followed_it() {
+        let open = sample(ESTABLISHED, ALL_OPTIONS);
+        let first = open.reading(IpVersion::V4, Reading::default());
+        assert_eq!(first.0.payload, flow(3000, 5000));
+        let second = open.reading(IpVersion::V4, first);
+        assert_eq!(second.0.payload, flow(3001, 5000));
+        assert_eq!(open.reading(IpVersion::V4, second), second);
+
+        let mut fin = open.clone();
+        fin.bytes_received = open.bytes_received.map(|bytes| bytes + 1);
+        fin.segments_in = open.segments_in.map(|count| count + 1);
+        let third = fin.reading(IpVersion::V4, second);
+        assert_eq!(third.0.payload, flow(3001, 5000));
+        fin.state = CLOSE_WAIT;
+        assert_eq!(fin.reading(IpVersion::V4, third), third);
     }
 
     /// SYN and SYN-ACK sizes seen in captures for every set of options.
