@@ -113,6 +113,10 @@ const WINDOW_SCALING: u8 = 4;
 /// acknowledgement that carries it: the SACK option with one block, padded.
 const DUPLICATE_REPORT_BYTES: u64 = 12;
 
+/// The TCP states in which the peer's FIN may just be coming in.
+const ESTABLISHED: u8 = 1;
+const FIN_WAIT1: u8 = 4;
+const FIN_WAIT2: u8 = 5;
 /// The TCP states in which the peer's FIN has been received
 /// (include/net/tcp_states.h).
 const CLOSE_WAIT: u8 = 8;
@@ -168,10 +172,13 @@ impl TcpSample {
         Some(Flow { inbound, outbound })
     }
 
-    /// Whether `bytes_received` counts the peer's FIN.
+    /// Whether `bytes_received` counts the peer's FIN, or may count it: the
+    /// kernel reads a living connection's state a moment before its counters,
+    /// and a FIN that comes in between is in these alone. What was read cannot
+    /// be taken back, so the newest byte waits for the next reading.
     fn peer_finished(&self) -> bool {
         match self.state {
-            CLOSE_WAIT | LAST_ACK | CLOSING => true,
+            ESTABLISHED | FIN_WAIT1 | FIN_WAIT2 | CLOSE_WAIT | LAST_ACK | CLOSING => true,
             // Where we closed first nobody can have read the peer's FIN: if the
             // socket had it, it still lies there.
             CLOSE if self.remains != Remains::Nothing => self.unread > 0,
@@ -337,10 +344,12 @@ mod tests {
     }
 
     #[test]
-    fn bytes_read_while_the_stream_was_open_are_never_taken_back_for_a_fin() {
-        let live = sample(1, ALL_OPTIONS).reading(IpVersion::V4, Reading::default());
-        let ended = sample(CLOSE, ALL_OPTIONS).reading(IpVersion::V4, live);
-        assert_eq!(ended.0.payload, flow(3001, 5000));
+    fn a_fin_that_came_between_state_and_counters_is_no_byte() {
+        for state in [ESTABLISHED, FIN_WAIT1, FIN_WAIT2] {
+            let live = sample(state, ALL_OPTIONS).reading(IpVersion::V4, Reading::default());
+            let ended = sample(CLOSE, ALL_OPTIONS).reading(IpVersion::V4, live);
+            assert_eq!(ended.0.payload, flow(3000, 5000));
+        }
     }
 
     /// SYN and SYN-ACK sizes seen in captures for every set of options.

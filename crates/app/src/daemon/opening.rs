@@ -335,7 +335,8 @@ mod tests {
             inode: None,
             sample: TcpSample {
                 state: 1,
-                bytes_received: Some(bytes),
+                // The newest byte may be a FIN as yet.
+                bytes_received: Some(bytes + 1),
                 bytes_sent: Some(bytes),
                 bytes_retransmitted: Some(0),
                 ..TcpSample::default()

@@ -46,7 +46,8 @@ fn socket(cookie: u64, port: u16, bytes: u64) -> Socket {
         sample: TcpSample {
             state: 1,
             bytes_acked: Some(bytes),
-            bytes_received: Some(bytes),
+            // The newest byte may be a FIN as yet.
+            bytes_received: Some(bytes + 1),
             segments_out: Some(1),
             segments_in: Some(1),
             bytes_sent: Some(bytes),
@@ -822,6 +823,8 @@ impl World {
         socket.sample.bytes_acked = socket.sample.bytes_sent.map(|sent| sent + 1);
         if !self.notes.iter().any(is_noted) {
             socket.sample.remains = Remains::HasFin;
+            // The FIN came to the stand-in, and is no byte of the socket's.
+            socket.sample.bytes_received = socket.sample.bytes_sent;
         }
         socket
     }
