@@ -234,6 +234,17 @@ impl Connection {
         self.login.as_ref().is_some_and(same_user) && self.pid.is_some() && self.pid == claim.pid
     }
 
+    /// Whether its name rests on the order of lines that anybody can write.
+    pub(super) fn is_named_by_order(&self) -> bool {
+        self.login.is_some() && self.standing == Standing::Unsure && self.is_hardly_meant()
+    }
+
+    /// Whether it has such a name, and another login means it for want of a
+    /// connection.
+    pub(super) fn is_one_too_few_for(&self, claim: &Claim) -> bool {
+        self.is_named_by_order() && !self.is_known_from(claim)
+    }
+
     /// Whether the log has told of a later connection from the same address.
     pub(super) fn is_succeeded(&self) -> bool {
         self.is_told_over && self.heard_late.is_none()
