@@ -216,10 +216,9 @@ impl Connection {
         time < self.end_or_never() && self.set_end(time)
     }
 
-    /// Whether its end was heard of late and no line has told of the next
-    /// connection: which line means it is a matter of order.
+    /// Whether its end was heard of late: which lines mean it is a matter of order.
     pub(super) fn is_known_by_order(&self) -> bool {
-        self.heard_late.is_some()
+        self.heard_late.is_some() || self.is_told_over
     }
 
     /// Whether a login that the log tells of is hardly this connection's: its

@@ -482,6 +482,24 @@ fn a_file_s_order_names_what_came_and_went_while_no_daemon_ran() {
 }
 
 #[test]
+fn an_end_in_the_same_second_as_the_login_before_speaks_of_the_last_alone() {
+    let mut table = back_after(&[9, 3]);
+    let lines = [
+        accepted("alice", 99),
+        accepted("bob", 99),
+        ended(None, false, 99),
+        ended(Some("bob"), false, 99),
+    ];
+    for line in &lines {
+        hear(&mut table, line, 101);
+    }
+    table.dump(&[], at(102));
+    let expected = [Some("alice".to_owned()), Some("bob".to_owned())];
+    assert_eq!(names_of(&mut table, &[9, 3]), expected);
+    assert_eq!(kinds(&mut table), [""; 0]);
+}
+
+#[test]
 fn sshd_s_late_word_against_a_late_name_concerns_the_one_in_turn() {
     for denial in [ended(None, true, 21), ended(Some("mallory"), false, 21)] {
         let mut table = back_after(&[9, 3]);
