@@ -245,9 +245,12 @@ fn a_log_rotated_by_rename_is_followed() {
     let mut visits = Vec::new();
     for round in 0..3 {
         visits.push(machine.client().visit("alice").run("true"));
+        // The higher the number, the older the file: so logrotate has it, and one
+        // who falls behind by several rotations goes by that.
+        let number = 9 - round;
         // rsyslogd opens the new file when it has seen the signal and a line.
         machine.server().shell(&format!(
-            "mv /var/log/auth.log /var/log/auth.log.{round}
+            "mv /var/log/auth.log /var/log/auth.log.{number}
             until [ -s /var/log/auth.log ]; do
                 kill -HUP $(cat /run/rsyslogd.pid); logger -p auth.info rotated; sleep 0.2
             done"
