@@ -314,6 +314,10 @@ impl Table {
         let Some(connection) = self.roster.get_mut(cookie) else {
             return;
         };
+        if standing == Standing::Unsure && connection.is_one_too_few_for(&claim) {
+            self.doubt_order(cookie, &claim);
+            return;
+        }
         let (user, time) = (claim.login.user.clone(), claim.time);
         let refusal = match &connection.login {
             None if standing == Standing::Unsure && connection.may_not_be_named() => {
@@ -343,6 +347,29 @@ impl Table {
         self.outbox.session_changed(cookie);
         if is_named_so {
             self.end_those_before(cookie, time);
+        }
+    }
+
+    /// A file has one login more than its client had connections while nobody
+    /// listened. Any of its lines may be the one too many, so no connection keeps
+    /// a name that rests on their order.
+    fn doubt_order(&mut self, cookie: SocketCookie, claim: &Claim) {
+        for one in self.roster.beside(cookie) {
+            let Some(connection) = self.roster.get_mut(one) else {
+                continue;
+            };
+            if !connection.is_named_by_order() {
+                continue;
+            }
+            if let Some(login) = &connection.login {
+                self.refusals.push(Refusal::Disputed {
+                    peer: connection.peer,
+                    named: login.user.clone(),
+                    claimed: claim.login.user.clone(),
+                });
+            }
+            connection.take_name_back();
+            self.outbox.session_changed(one);
         }
     }
 

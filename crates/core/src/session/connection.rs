@@ -216,10 +216,9 @@ impl Connection {
         time < self.end_or_never() && self.set_end(time)
     }
 
-    /// Whether its end was heard of late and no line has told of the next
-    /// connection: which line means it is a matter of order.
+    /// Whether its end was heard of late: which lines mean it is a matter of order.
     pub(super) fn is_known_by_order(&self) -> bool {
-        self.heard_late.is_some()
+        self.heard_late.is_some() || self.is_told_over
     }
 
     /// Whether a login that the log tells of is hardly this connection's: its
@@ -232,6 +231,17 @@ impl Connection {
     pub(super) fn is_known_from(&self, claim: &Claim) -> bool {
         let same_user = |login: &Login| login.user == claim.login.user;
         self.login.as_ref().is_some_and(same_user) && self.pid.is_some() && self.pid == claim.pid
+    }
+
+    /// Whether its name rests on the order of lines that anybody can write.
+    pub(super) fn is_named_by_order(&self) -> bool {
+        self.login.is_some() && self.standing == Standing::Unsure && self.is_hardly_meant()
+    }
+
+    /// Whether it has such a name, and another login means it for want of a
+    /// connection.
+    pub(super) fn is_one_too_few_for(&self, claim: &Claim) -> bool {
+        self.is_named_by_order() && !self.is_known_from(claim)
     }
 
     /// Whether the log has told of a later connection from the same address.

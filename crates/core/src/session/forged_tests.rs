@@ -450,6 +450,145 @@ fn a_line_about_an_end_that_was_none_is_forgotten() {
     assert_eq!(kinds(&mut table), ["of an end that was none"]);
 }
 
+/// A daemon that was down while these connections of one client came and went.
+fn back_after(cookies: &[u64]) -> Table {
+    let mut table = table();
+    table.dump(&[], at(100));
+    for cookie in cookies {
+        table.ended_meanwhile(&socket(*cookie), at(100).wall, at(100));
+    }
+    table
+}
+
+fn names_of(table: &mut Table, cookies: &[u64]) -> Vec<Option<String>> {
+    cookies.iter().map(|cookie| name(table, *cookie)).collect()
+}
+
+#[test]
+fn a_file_s_order_names_what_came_and_went_while_no_daemon_ran() {
+    let mut table = back_after(&[9, 3, 7]);
+    let lines = [
+        ended(None, true, 20),
+        accepted("alice", 40),
+        ended(Some("alice"), false, 42),
+        accepted("bob", 60),
+    ];
+    for line in &lines {
+        hear(&mut table, line, 101);
+    }
+    let expected = [None, Some("alice".to_owned()), Some("bob".to_owned())];
+    assert_eq!(names_of(&mut table, &[9, 3, 7]), expected);
+    assert_eq!(kinds(&mut table), [""; 0]);
+}
+
+#[test]
+fn an_end_in_the_same_second_as_the_login_before_speaks_of_the_last_alone() {
+    let mut table = back_after(&[9, 3]);
+    let lines = [
+        accepted("alice", 99),
+        accepted("bob", 99),
+        ended(None, false, 99),
+        ended(Some("bob"), false, 99),
+    ];
+    for line in &lines {
+        hear(&mut table, line, 101);
+    }
+    table.dump(&[], at(102));
+    let expected = [Some("alice".to_owned()), Some("bob".to_owned())];
+    assert_eq!(names_of(&mut table, &[9, 3]), expected);
+    assert_eq!(kinds(&mut table), [""; 0]);
+}
+
+#[test]
+fn sshd_s_late_word_against_a_late_name_concerns_the_one_in_turn() {
+    for denial in [ended(None, true, 21), ended(Some("mallory"), false, 21)] {
+        let mut table = back_after(&[9, 3]);
+        let lines = [accepted("alice", 20), denial, accepted("bob", 60)];
+        for line in &lines {
+            hear(&mut table, line, 101);
+        }
+        let expected = [None, Some("bob".to_owned())];
+        assert_eq!(names_of(&mut table, &[9, 3]), expected);
+        assert_eq!(kinds(&mut table).len(), 1);
+        let records = table.take_batch().unwrap().sessions;
+        let first = records.iter().find(|it| it.id.cookie == SocketCookie(9));
+        let closed = first.unwrap().closed.clone().unwrap();
+        assert_eq!((closed.at, closed.reason.as_str()), (at(21).wall, "gone"));
+    }
+}
+
+#[test]
+fn a_login_too_many_in_a_file_s_order_leaves_all_of_it_nobody_s() {
+    // Forged: the first login, and in one case its end.
+    for with_end in [false, true] {
+        for second in ["bob", "carol"] {
+            let mut table = back_after(&[9, 3]);
+            let by = |pid, event| Event {
+                pid: Some(Pid(pid)),
+                ..event
+            };
+            let mut lines = vec![by(1, accepted("alice", 20))];
+            if with_end {
+                lines.push(by(1, ended(Some("alice"), false, 21)));
+            }
+            lines.push(by(2, accepted("bob", 40)));
+            lines.push(by(2, ended(Some("bob"), false, 42)));
+            lines.push(by(3, accepted(second, 60)));
+            for line in &lines {
+                hear(&mut table, line, 101);
+            }
+            assert_eq!(names_of(&mut table, &[9, 3]), [None, None]);
+            assert_eq!(kinds(&mut table), [DISPUTED, DISPUTED]);
+        }
+    }
+}
+
+#[test]
+fn an_end_that_denies_a_journal_s_name_is_another_connection_s() {
+    let mut table = back_after(&[9, 3]);
+    let by_journal = Event {
+        sender: Sender::Kernel { uid: 0, exe: None },
+        ..accepted("alice", 20)
+    };
+    hear(&mut table, &by_journal, 101);
+    hear(&mut table, &ended(None, true, 40), 101);
+    hear(&mut table, &accepted("bob", 40), 101);
+    let expected = [Some("alice".to_owned()), None];
+    assert_eq!(names_of(&mut table, &[9, 3]), expected);
+}
+
+#[test]
+fn an_end_waits_behind_a_login_that_the_kernel_is_asked_about() {
+    let mut table = table();
+    table.dump(&[socket(1)], at(10));
+    hear(&mut table, &accepted("alice", 11), 11);
+    let question = table.questions(at(11)).remove(0);
+    hear(&mut table, &ended(Some("alice"), false, 12), 12);
+    table.ended(&socket(1), at(12));
+    assert_eq!(name(&mut table, 1), None);
+    table.answer(&question, Verdict::Unknown);
+    table.dump(&[], at(13));
+    let record = table.take_batch().unwrap().sessions.remove(0);
+    assert_eq!(record.login.unwrap().user.as_str(), "alice");
+    assert_eq!(record.closed.unwrap().reason, "gone");
+    assert!(!table.awaits_a_dump());
+}
+
+#[test]
+fn a_forged_login_for_no_connection_holds_nobody_s_end_up() {
+    let mut table = table();
+    table.dump(&[], at(10));
+    hear(&mut table, &accepted("alice", 10), 10);
+    table.dump(&[], at(20));
+    table.dump(&[socket(1)], at(30));
+    table.ended(&socket(1), at(35));
+    hear(&mut table, &ended(None, true, 35), 35);
+    hear(&mut table, &accepted("alice", 35), 35);
+    table.dump(&[], at(38));
+    assert_eq!(name(&mut table, 1), None);
+    assert_eq!(kinds(&mut table), [NO_LOGIN]);
+}
+
 /// One thing that happens, or that a forger makes happen.
 #[derive(Clone, Debug)]
 enum Step {

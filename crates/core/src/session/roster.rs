@@ -134,15 +134,20 @@ impl Roster {
         })
     }
 
-    /// The connections between the same two addresses and ports that were there
-    /// before this one.
-    pub(super) fn before(&self, cookie: SocketCookie) -> Vec<SocketCookie> {
+    /// All connections between the same two addresses and ports as this one, in
+    /// their order.
+    pub(super) fn beside(&self, cookie: SocketCookie) -> Vec<SocketCookie> {
         let Some(connection) = self.get(cookie) else {
             return Vec::new();
         };
-        let mut in_order = self.ranked(connection.peer, |other| {
+        self.ranked(connection.peer, |other| {
             (other.local == connection.local).then(|| other.end_or_never())
-        });
+        })
+    }
+
+    /// Those of them that were there before this one.
+    pub(super) fn before(&self, cookie: SocketCookie) -> Vec<SocketCookie> {
+        let mut in_order = self.beside(cookie);
         let place = in_order.iter().position(|one| *one == cookie);
         in_order.truncate(place.unwrap_or_default());
         in_order
