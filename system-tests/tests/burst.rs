@@ -12,7 +12,7 @@ use std::{
 use rustix::process::Signal;
 use system_tests::{
     Capture, Daemon, Judgement, Log, Logins, Machine, Process, Session, Tolerance, Visit, judge,
-    must_agree, stands, wait_for,
+    must_agree, stands, stands_with, wait_for,
 };
 
 /// How many logins; more where somebody has the time.
@@ -133,6 +133,10 @@ const CONNECTIONS: usize = 10_000;
 /// client's last segment may come when the socket is gone. Payload is exact.
 const A_HEADER_OR_TWO: Tolerance = Tolerance::WireWithin(0.3);
 
+/// Where nobody hears an end, the last reading lacks the segments of the
+/// goodbye, which are much of a connection that moved 200 bytes.
+const NO_GOODBYE: Tolerance = Tolerance::WireWithin(0.5);
+
 /// A machine where a crowd's port is counted.
 fn machine_for_a_crowd() -> Machine {
     let machine = Machine::builder().ports(&[22, PORT]).without_sshd().start();
@@ -146,6 +150,7 @@ fn weigh(
     capture: Capture,
     daemon: Daemon,
     visits: &[Visit],
+    tolerance: Tolerance,
 ) -> (Judgement, Vec<Session>, String) {
     machine.wait_until_quiet();
     let truth = capture.finish();
@@ -156,11 +161,7 @@ fn weigh(
     });
     let words = daemon.words();
     let sessions = daemon.stop().sessions();
-    (
-        judge(visits, &truth, &sessions, A_HEADER_OR_TWO),
-        sessions,
-        words,
-    )
+    (judge(visits, &truth, &sessions, tolerance), sessions, words)
 }
 
 #[test]
@@ -173,7 +174,7 @@ fn ten_thousand_ended_by_their_clients() {
     let capture = machine.capture();
     let daemon = machine.daemon_with(&["--config", "/run/config.toml"]);
     let visits = Crowd::start(&machine, CONNECTIONS).end_by_clients(&machine);
-    let (judgement, _, words) = weigh(&machine, capture, daemon, &visits);
+    let (judgement, _, words) = weigh(&machine, capture, daemon, &visits, A_HEADER_OR_TWO);
     judgement.must_hold(&words);
     println!("{name}: {judgement}");
 }
@@ -188,23 +189,26 @@ fn ten_thousand_ended_by_the_server() {
     let capture = machine.capture();
     let daemon = machine.daemon_with(&["--config", "/run/config.toml"]);
     let visits = Crowd::start(&machine, CONNECTIONS).end_by_server();
-    let (judgement, _, words) = weigh(&machine, capture, daemon, &visits);
+    let (judgement, _, words) = weigh(&machine, capture, daemon, &visits, A_HEADER_OR_TWO);
     judgement.must_hold(&words);
     println!("{name}: {judgement}");
 }
 
-/// Without CAP_NET_ADMIN the kernel's queue for us is a few hundred ends long,
-/// and a daemon that stands still takes none out of it.
+/// A queue that may not be made larger is a few hundred ends long, and a daemon
+/// that stands still takes none out of it.
 #[test]
 fn ten_thousand_overrun_a_small_queue() {
     let name = "ten_thousand_overrun_a_small_queue";
-    if !stands(&format!("burst::{name}")) {
+    if !stands_with(&format!("burst::{name}"), &["strace"]) {
         return;
     }
     let machine = machine_for_a_crowd();
     machine.server().write(
         "/usr/local/bin/sshmeter",
-        "#!/bin/sh\nexec setpriv --bounding-set=-net_admin /usr/bin/sshmeter \"$@\"\n",
+        // How large it may be is the whole machine's setting: so the daemon is
+        // refused what it asks for, by both calls. Its tracer stands beside it.
+        "#!/bin/sh\nexec strace -D -f -o /run/calls -e trace=setsockopt \\\n\
+         -e inject=setsockopt:error=EPERM:when=1..2 /usr/bin/sshmeter \"$@\"\n",
     );
     machine.server().shell("chmod +x /usr/local/bin/sshmeter");
     let capture = machine.capture();
@@ -212,14 +216,17 @@ fn ten_thousand_overrun_a_small_queue() {
     let crowd = Crowd::start(&machine, CONNECTIONS);
     wait_for("all to be seen", Duration::from_secs(40), || {
         let sessions = daemon.ask().sessions();
-        let met = sessions.iter().filter(|one| one.payload_out == Some(100));
+        let all = (Some(100), Some(100));
+        let met = sessions
+            .iter()
+            .filter(|one| (one.payload_in, one.payload_out) == all);
         (met.count() == CONNECTIONS).then_some(())
     });
     daemon.signal(Signal::STOP);
     let visits = crowd.end_by_clients(&machine);
     machine.wait_until_quiet();
     daemon.signal(Signal::CONT);
-    let (judgement, sessions, words) = weigh(&machine, capture, daemon, &visits);
+    let (judgement, sessions, words) = weigh(&machine, capture, daemon, &visits, NO_GOODBYE);
     judgement.must_hold(&words);
     assert!(words.contains("more ends of connections than"), "{words}");
     let unseen = sessions
