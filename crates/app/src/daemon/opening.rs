@@ -261,7 +261,9 @@ impl Daemon {
         let owners = process::owners(now.wall).unwrap_or_default();
         let since = oldest(&owners).unwrap_or(now.wall) - PAST_SLACK;
         let mut history = History::default();
+        let mut start = service::LongStart::begin();
         let read = source::past(&self.source, since, &mut |line| {
+            start.goes_on();
             if let Parsed::Event(event) = understand(&line, now) {
                 history.note(&event);
             }
@@ -311,8 +313,10 @@ impl Daemon {
         }
         let now = self.clock.now();
         let mut events = Vec::new();
+        let mut start = service::LongStart::begin();
         let since = now.wall - NAMELESS_KEPT;
         let read = source::past(&self.source, since, &mut |line| {
+            start.goes_on();
             if let Parsed::Event(event) = understand(&line, now)
                 && event
                     .what

@@ -5,7 +5,7 @@ use std::{
     env,
     os::fd::{AsFd as _, IntoRawFd as _, OwnedFd},
     sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -34,6 +34,30 @@ pub(super) fn ready() {
 pub(super) fn starting(within: Duration) {
     let microseconds = u32::try_from(within.as_micros()).unwrap_or(u32::MAX);
     tell(&[NotifyState::ExtendTimeoutUsec(microseconds)]);
+}
+
+/// A part of the start that can take as long as a log is large.
+pub(super) struct LongStart {
+    told: Instant,
+}
+
+impl LongStart {
+    /// How often the service manager hears of it.
+    const PERIOD: Duration = Duration::from_secs(10);
+
+    pub(super) fn begin() -> Self {
+        Self {
+            told: Instant::now(),
+        }
+    }
+
+    /// It goes on: the service manager shall not give up on it.
+    pub(super) fn goes_on(&mut self) {
+        if self.told.elapsed() >= Self::PERIOD {
+            starting(6 * Self::PERIOD);
+            self.told = Instant::now();
+        }
+    }
 }
 
 /// How long the service manager waits for a sign of life, where it does.
