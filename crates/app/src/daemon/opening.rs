@@ -297,6 +297,7 @@ impl Daemon {
             }
         }
         self.follow(heard_to.or(read.ok()));
+        self.inquire();
         Ok(())
     }
 

@@ -36,8 +36,9 @@ pub struct Owner {
 
 impl Table {
     /// Takes the sessions of the log's past, for connections that have no name
-    /// yet. Of several from one client the last that was left open counts; a
-    /// file that leaves two open for one connection contradicts itself.
+    /// yet. Of several from one client the last that was left open counts; where
+    /// a file leaves two open for one connection, the kernel's word decides, for
+    /// which any file's line about a connection that lives has to wait.
     pub fn recall(&mut self, past: Vec<LoggedSession>) {
         let mut heard: HashSet<Endpoint> = HashSet::new();
         for claim in past.into_iter().rev().filter_map(Claim::of_past) {
@@ -45,9 +46,10 @@ impl Table {
             if !is_last && claim.is_vouched_for() {
                 continue;
             }
-            if let Ok(Some(cookie)) = self.find(&claim) {
-                let standing = claim.standing();
-                self.attach(cookie, claim, standing);
+            if let Ok(Some(cookie)) = self.find(&claim)
+                && !self.place(cookie, &claim)
+            {
+                self.wait(Saying::Login(claim), self.latest);
             }
         }
     }

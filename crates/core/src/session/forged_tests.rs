@@ -368,6 +368,20 @@ fn a_past_that_names_two_for_one_connection_names_nobody() {
 }
 
 #[test]
+fn a_past_that_ends_in_the_middle_of_a_login_waits_for_it() {
+    let mut history = History::default();
+    history.note(&accepted("alice", 1));
+    let mut table = table();
+    table.dump(&[socket(1)], at(1));
+    table.recall(history.into_sessions());
+    ask(&mut table, 1, |_| Verdict::NotYet);
+    assert!(table.awaits_a_word());
+    ask(&mut table, 2, serves("alice"));
+    assert_eq!(name(&mut table, 1).as_deref(), Some("alice"));
+    assert_eq!(kinds(&mut table), [""; 0]);
+}
+
+#[test]
 fn pam_s_line_from_a_file_needs_the_kernel_s_agreement() {
     let mut table = table();
     table.dump(&[socket(1)], at(10));

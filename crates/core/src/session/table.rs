@@ -53,7 +53,7 @@ pub struct Table {
     pub(super) missing: HashMap<SocketCookie, Duration>,
     pub(super) waiting: WaitingLines,
     pub(super) last_dump: Option<Timestamp>,
-    latest: Moment,
+    pub(super) latest: Moment,
     minute: Minute,
     pub(super) read_to: Option<Checkpoint>,
     written_to: Option<Checkpoint>,
