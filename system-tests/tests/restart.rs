@@ -170,28 +170,6 @@ fn each_has_its_own(log: Log) {
     let daemon = manager.start(machine.server(), &[]);
     wait_for("all names", Duration::from_secs(10), || {
         let sessions = daemon.ask().sessions();
-        println!(
-            "{} {}",
-            daemon.words(),
-            machine
-                .server()
-                .output("cat", &["/var/log/auth.log"])
-                .status
-        );
-        println!("{}", machine.server().shell("tail -n 8 /var/log/auth.log"));
-        println!(
-            "{:?}",
-            sessions
-                .iter()
-                .map(|s| (
-                    s.user.clone(),
-                    s.opened,
-                    s.closed,
-                    s.payload_in,
-                    s.reason.clone()
-                ))
-                .collect::<Vec<_>>()
-        );
         let is_there = |name: &str| sessions.iter().any(|one| one.user == name);
         (is_there("bob") && is_there("carol")).then_some(())
     });
