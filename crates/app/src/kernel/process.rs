@@ -27,8 +27,9 @@ const SSHD_NAMES: [&str; 4] = ["sshd", "sshd-session", "sshd-auth", "dropbear"];
 pub struct Process {
     /// Its pid.
     pub pid: Pid,
-    /// Its real uid. The effective one is no proof: sshd borrows a user's before
-    /// the login, to read his keys, and a setuid program has root's.
+    /// Whose it is for good. While root's sshd borrows a user's uid, the effective
+    /// one to read his keys and the real one in pam_keyinit, it is root's; so is a
+    /// setuid program, which its executable tells from sshd.
     pub uid: u32,
     /// Whether it is dropbear's, which stays root after a login.
     pub is_dropbear: bool,
@@ -56,7 +57,7 @@ pub(super) fn sshd_process(Pid(pid): Pid) -> Option<Process> {
     if !SSHD_NAMES.contains(&name) {
         return None;
     }
-    let uid = real_uid(&fs::read_to_string(folder.join("status")).ok()?)?;
+    let uid = lasting_uid(&fs::read_to_string(folder.join("status")).ok()?)?;
     let executable = fs::read_link(folder.join("exe"));
     if uid == 0 && executable.is_ok_and(|path| !sshd::is_daemon(&path.to_string_lossy())) {
         return None;
@@ -74,10 +75,14 @@ pub(super) fn sshd_process(Pid(pid): Pid) -> Option<Process> {
     })
 }
 
-/// The first number of the line `Uid:` in /proc/PID/status (proc(5)).
-fn real_uid(status: &str) -> Option<u32> {
+/// Whose a process is for good, by the line `Uid:` of /proc/PID/status (real,
+/// effective, saved and file system's, proc(5)): root's, while any of them is 0.
+fn lasting_uid(status: &str) -> Option<u32> {
     let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    line.split_ascii_whitespace().next()?.parse().ok()
+    let uids = line.split_ascii_whitespace().map(str::parse);
+    let uids: Vec<u32> = uids.collect::<Result<_, _>>().ok()?;
+    let real = *uids.first()?;
+    Some(if uids.contains(&0) { 0 } else { real })
 }
 
 /// The inodes of the sockets a process holds.
@@ -267,10 +272,17 @@ mod tests {
     }
 
     #[test]
-    fn the_real_uid_is_the_first() {
-        let status = "Name:\tsshd\nUid:\t0\t2000\t0\t2000\nGid:\t7\t7\t7\t7\n";
-        assert_eq!(real_uid(status), Some(0));
-        assert_eq!(real_uid("Name:\tUid: 5\n"), None);
+    fn who_can_be_root_again_is_root() {
+        for (uids, lasting) in [
+            ("0\t0\t0\t0", 0),
+            ("0\t2000\t0\t2000", 0),
+            ("2000\t0\t0\t0", 0),
+            ("2000\t2000\t2000\t2000", 2000),
+        ] {
+            let status = format!("Name:\tsshd\nUid:\t{uids}\nGid:\t7\t7\t7\t7\n");
+            assert_eq!(lasting_uid(&status), Some(lasting), "{uids}");
+        }
+        assert_eq!(lasting_uid("Name:\tUid: 5\n"), None);
     }
 
     #[test]
