@@ -17,6 +17,18 @@ use crate::{
     process::Process,
 };
 
+/// Where on the server's wire a capture listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// At the router's end: what has crossed the wire.
+    Router,
+    /// At the server's own interface: what the server has sent and received.
+    /// Where more is sent at once than the backlog between the two ends takes,
+    /// which no namespace may lengthen, the router never sees what is dropped
+    /// there; but it was sent, and is sent again.
+    Server,
+}
+
 /// A capture under way.
 #[derive(Debug)]
 pub struct Capture {
@@ -36,18 +48,23 @@ pub struct Truth {
 }
 
 impl Capture {
-    /// Starts to listen in the router of a client's namespaces.
-    pub(crate) fn start(client: &Keeper, ports: &[u16], number: usize) -> Self {
-        let inside = format!("/mnt/capture-{number}.pcap");
-        let mut command = client.command("ip");
+    /// Starts to listen: `keeper` holds the client's namespaces, which are the
+    /// router's too, or the server's.
+    pub(crate) fn start(keeper: &Keeper, place: Place, ports: &[u16], number: usize) -> Self {
+        let (before, interface, folder): (&[&str], _, _) = match place {
+            Place::Router => (&["ip", "netns", "exec", "router"], "wire", "/mnt"),
+            Place::Server => (&["env"], "eth0", "/run"),
+        };
+        let inside = format!("{folder}/capture-{number}.pcap");
+        let mut command = keeper.command(before[0]);
         command
-            .args(["netns", "exec", "router", "tcpdump", "-Z", "root"])
-            .args(["-i", "wire", "-s", "128", "-B", "65536", "--immediate-mode"])
-            .args(["-w", &inside, "tcp"])
+            .args(&before[1..])
+            .args(["tcpdump", "-Z", "root", "-i", interface, "-s", "128"])
+            .args(["-B", "65536", "--immediate-mode", "-w", &inside, "tcp"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        let mut process = client.spawn(&mut command, "tcpdump");
+        let mut process = keeper.spawn(&mut command, "tcpdump");
         let stderr = process.child().stderr.take();
         let mut words = BufReader::new(stderr.expect("the errors are a pipe"));
         let mut line = String::new();
@@ -56,7 +73,7 @@ impl Capture {
         Self {
             process,
             words,
-            file: client.path(inside),
+            file: keeper.path(inside),
             ports: ports.to_vec(),
             before: Vec::new(),
         }

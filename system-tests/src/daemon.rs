@@ -224,6 +224,23 @@ impl Daemon {
         self.process.signal(signal);
     }
 
+    /// Stops it until it gets SIGCONT. Every thread stands when this comes back:
+    /// a tracer has to let the signal through first.
+    ///
+    /// # Panics
+    /// When the daemon is gone.
+    pub fn stand_still(&self) {
+        self.signal(Signal::STOP);
+        wait_for("the daemon to stand", Duration::from_secs(10), || {
+            let threads = fs::read_dir(format!("/proc/{}/task", self.id())).expect("it runs");
+            let stands = threads.flatten().all(|thread| {
+                let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+                status.contains("State:\tT") || status.contains("State:\tt")
+            });
+            stands.then_some(())
+        });
+    }
+
     /// Kills the programs that it has started, and not itself.
     pub fn kill_children(&self) {
         for child in children_of(self.id()) {

@@ -18,6 +18,10 @@ use crate::{
 /// The name sshmeter gives to connections that never logged in.
 pub const NOBODY: &str = "(unauthenticated)";
 
+/// The IP and TCP headers of a segment without payload, with timestamps and a
+/// report of what came twice: of IPv4, whose are the crowds.
+const LONGEST_HEADER: u64 = 20 + 20 + 12 + 12;
+
 /// How far figures may be off.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Tolerance {
@@ -27,6 +31,10 @@ pub enum Tolerance {
     /// together, by this part of them. Options of single packets that the
     /// kernel does not count make the difference.
     WireWithin(f64),
+    /// Payload not at all, and no wire byte may be too many. Of what is said to
+    /// end a connection some may be missing: each way at most a header for each
+    /// FIN that was sent, whether it was that FIN or the answer to it.
+    Farewell,
     /// No byte may be missing. What the kernel counted as sent into an interface
     /// that was gone may be there too.
     NothingLost,
@@ -236,7 +244,9 @@ impl Judgement {
         let payload = flow(session.payload_in, session.payload_out);
         let payload_holds = match tolerance {
             Tolerance::NothingLost => holds_all(payload, connection.payload),
-            Tolerance::Exact | Tolerance::WireWithin(_) => payload == Some(connection.payload),
+            Tolerance::Exact | Tolerance::WireWithin(_) | Tolerance::Farewell => {
+                payload == Some(connection.payload)
+            }
         };
         if !payload_holds {
             let _ = write!(faults, " payload {}", beside(payload, connection.payload));
@@ -247,6 +257,10 @@ impl Judgement {
         let wire_holds = match tolerance {
             Tolerance::Exact => wire == Some(connection.wire),
             Tolerance::WireWithin(part) => off <= part,
+            Tolerance::Farewell => {
+                let farewells = connection.farewells.total() * LONGEST_HEADER;
+                lacks_at_most(farewells, wire, connection.wire)
+            }
             Tolerance::NothingLost => holds_all(wire, connection.wire),
         };
         if !wire_holds {
@@ -256,7 +270,7 @@ impl Judgement {
             let _ = write!(
                 faults,
                 " (FIN {:?}, RST {}, repeated {:?}, SACK {:?})",
-                connection.finished, connection.reset, connection.repeated, connection.selective
+                connection.farewells, connection.reset, connection.repeated, connection.selective
             );
             self.fault(visit, connection, faults.trim());
         }
@@ -272,6 +286,14 @@ fn flow(inbound: Option<u64>, outbound: Option<u64>) -> Option<Flow> {
 
 fn holds_all(said: Option<Flow>, truth: Flow) -> bool {
     said.is_some_and(|said| said.inbound >= truth.inbound && said.outbound >= truth.outbound)
+}
+
+/// Whether no more than so many bytes are missing each way, and none is too many.
+fn lacks_at_most(bytes: u64, said: Option<Flow>, truth: Flow) -> bool {
+    let holds = |said: u64, truth: u64| truth.checked_sub(said).is_some_and(|it| it <= bytes);
+    said.is_some_and(|said| {
+        holds(said.inbound, truth.inbound) && holds(said.outbound, truth.outbound)
+    })
 }
 
 #[expect(

@@ -16,7 +16,7 @@ use rustix::process::Signal;
 
 use crate::{
     boot,
-    capture::Capture,
+    capture::{Capture, Place},
     client::Client,
     daemon::Daemon,
     ground,
@@ -268,9 +268,30 @@ impl Machine {
     /// may be connected to several of them.
     #[must_use]
     pub fn capture_on(&self, ports: &[u16]) -> Capture {
+        Capture::start(
+            self.client.keeper(),
+            Place::Router,
+            ports,
+            self.next_capture(),
+        )
+    }
+
+    /// The same at the server's own interface, for who sends more at once than
+    /// fits into the wire.
+    #[must_use]
+    pub fn capture_at_the_server(&self) -> Capture {
+        Capture::start(
+            &self.server,
+            Place::Server,
+            &self.ports,
+            self.next_capture(),
+        )
+    }
+
+    fn next_capture(&self) -> usize {
         let number = self.captures.get();
         self.captures.set(number + 1);
-        Capture::start(self.client.keeper(), ports, number)
+        number
     }
 
     /// Starts sshmeter as it comes, and waits until it counts.

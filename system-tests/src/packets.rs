@@ -48,8 +48,8 @@ pub struct Connection {
     pub repeated: Flow,
     /// Segments that carried SACK blocks.
     pub selective: Flow,
-    /// Whether each side sent a FIN.
-    pub finished: (bool, bool),
+    /// Segments that carried a FIN: more than one where it was sent again.
+    pub farewells: Flow,
     /// Whether either side sent a RST.
     pub reset: bool,
     /// Seconds since 1970 of the first packet.
@@ -68,7 +68,7 @@ impl Connection {
             payload: Flow::default(),
             repeated: Flow::default(),
             selective: Flow::default(),
-            finished: (false, false),
+            farewells: Flow::default(),
             reset: false,
             begin: time,
             end: time,
@@ -135,14 +135,15 @@ fn add(
     connection.reset |= segment.reset;
     let (repeated, new) = segment.advance(&mut connection.next[usize::from(inbound)]);
     let selective = u64::from(segment.selective);
+    let farewell = u64::from(segment.finish);
     if inbound {
-        connection.finished.0 |= segment.finish;
+        connection.farewells.inbound += farewell;
         connection.wire.inbound += segment.packet;
         connection.payload.inbound += new;
         connection.repeated.inbound += repeated;
         connection.selective.inbound += selective;
     } else {
-        connection.finished.1 |= segment.finish;
+        connection.farewells.outbound += farewell;
         connection.wire.outbound += segment.packet;
         connection.payload.outbound += new;
         connection.repeated.outbound += repeated;
