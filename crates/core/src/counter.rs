@@ -20,6 +20,15 @@ pub enum Step {
 }
 
 impl Reading {
+    /// This reading, with what it does not know as it was in an earlier one.
+    #[must_use]
+    pub fn or(self, earlier: Self) -> Self {
+        Self(Traffic {
+            wire: self.0.wire.or(earlier.0.wire),
+            payload: self.0.payload.or(earlier.0.payload),
+        })
+    }
+
     /// Compares this reading with the one before it on the same counter.
     ///
     /// A figure that only one of them knows adds what the new one shows: until

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     counter::Reading,
     identity::{Credential, Endpoint, Pid, SocketId, UserName},
+    rule::Counters,
     units::{Minute, Traffic},
 };
 
@@ -51,8 +52,11 @@ pub struct SessionRecord {
     pub opened: Timestamp,
     /// When and why it ended; `None` while it lives.
     pub closed: Option<Closing>,
-    /// The counter's last reading.
+    /// The last reading: how far the connection's bytes are counted.
     pub reading: Reading,
+    /// What that reading's wire figure was read from, where a firewall's rule has
+    /// counted; else it is the socket's own.
+    pub counters: Option<Counters>,
     /// All the session moved: the sum of its entries.
     pub total: Traffic,
 }

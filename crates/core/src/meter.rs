@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     counter::Reading,
     identity::{Endpoint, SocketCookie},
+    rule::RuleReading,
     units::{Flow, Traffic},
 };
 
@@ -30,6 +31,10 @@ pub struct Socket {
     pub inode: Option<u32>,
     /// Its counters.
     pub sample: TcpSample,
+    /// What a firewall's rule has counted for it, where one does. It is not kept
+    /// in notes: a rule's counter is read once more when its rule is removed.
+    #[serde(skip)]
+    pub rule: Option<Box<RuleReading>>,
 }
 
 /// The header sizes a connection's segments carry.
@@ -160,11 +165,19 @@ impl TcpSample {
         reading
     }
 
+    /// The same where nothing came from the peer while the sample was taken, so
+    /// that its state tells of every FIN its counters have.
+    #[must_use]
+    pub fn still_reading(&self, version: IpVersion, earlier: Reading) -> Reading {
+        let has_fin = self.peer_finished() && !self.peer_may_be_finishing();
+        self.counted(version, earlier, has_fin)
+    }
+
     /// The reading, with the peer's FIN in `bytes_received` or without.
     fn counted(&self, version: IpVersion, earlier: Reading, has_fin: bool) -> Reading {
         let payload = self
             .payload(has_fin)
-            .map(|flow| at_least(flow, earlier.0.payload));
+            .map(|flow| flow.at_least(earlier.0.payload.unwrap_or_default()));
         let wire = payload.and_then(|payload| self.wire(version, payload, earlier.0.wire));
         Reading(Traffic { wire, payload })
     }
@@ -287,22 +300,12 @@ fn sum<const N: usize>(figures: [u64; N]) -> u64 {
     figures.into_iter().fold(0, u64::saturating_add)
 }
 
-/// Adds as many whole wraps as make `now` no less than `earlier`.
+/// Adds as many whole wraps as bring `now` nearest to `earlier`, which it cannot
+/// be less than. A figure that was read a byte too high is no wrap.
 fn unwrapped(now: u64, earlier: u64, wrap: u64) -> u64 {
-    now.saturating_add(
-        earlier
-            .saturating_sub(now)
-            .div_ceil(wrap)
-            .saturating_mul(wrap),
-    )
-}
-
-fn at_least(flow: Flow, earlier: Option<Flow>) -> Flow {
-    let earlier = earlier.unwrap_or_default();
-    Flow {
-        inbound: flow.inbound.max(earlier.inbound),
-        outbound: flow.outbound.max(earlier.outbound),
-    }
+    let behind = earlier.saturating_sub(now);
+    let wraps = behind.saturating_add(wrap / 2) / wrap;
+    now.saturating_add(wraps.saturating_mul(wrap)).max(earlier)
 }
 
 fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {

@@ -85,6 +85,7 @@ mod tests {
                 local: Endpoint::new([192, 0, 2, 1].into(), 22),
                 peer: Endpoint::new("2001:db8::7".parse().unwrap(), 4000),
                 inode: None,
+                rule: None,
                 sample: TcpSample {
                     state: 7,
                     remains: Remains::HasFin,

@@ -61,6 +61,15 @@ impl Flow {
         }
     }
 
+    /// The larger of two flows, direction by direction.
+    #[must_use]
+    pub fn at_least(self, other: Self) -> Self {
+        Self {
+            inbound: self.inbound.max(other.inbound),
+            outbound: self.outbound.max(other.outbound),
+        }
+    }
+
     /// What was added since `earlier`, or `None` where either direction fell.
     #[must_use]
     pub fn since(self, earlier: Self) -> Option<Self> {

@@ -11,6 +11,7 @@ use sshmeter_core::{
     counter::Reading,
     identity::{BootId, Credential, Endpoint, Pid, SocketCookie, SocketId, UserName},
     ledger::{Batch, Checkpoint, Closing, Entry, Login, SessionRecord},
+    rule::Counters,
     units::{Flow, Minute, Traffic},
 };
 
@@ -104,6 +105,10 @@ fn add(batch: &mut Batch, cookie: u64, user: Option<&str>, opened: &str, end: Op
             reason: reason.to_owned(),
         }),
         reading: Reading(total),
+        counters: Some(Counters {
+            socket: total.wire,
+            rule: total.payload,
+        }),
         total,
     });
 }

@@ -11,9 +11,10 @@ use sshmeter_core::{
     identity::{BootId, Endpoint, Pid, SocketCookie, UserName},
     ledger::{Batch, Checkpoint, SessionRecord},
     meter::{Socket, TcpSample},
+    rule::RuleReading,
     session::{Moment, Owner, Table, UNSEEN, Verdict, Witness},
     sshd::{Event, LoggedSession, Sender, What},
-    units::Traffic,
+    units::{Flow, Traffic},
 };
 
 use crate::choices::Choices;
@@ -50,6 +51,8 @@ struct World {
     monotonic: Duration,
     moved: BTreeMap<u8, u64>,
     over: BTreeSet<u8>,
+    /// What a firewall says of connections, which may be anything.
+    rules: BTreeMap<u8, RuleReading>,
     read_to: u64,
     saved: BTreeMap<SocketCookie, SessionRecord>,
     entered: BTreeMap<SocketCookie, Traffic>,
@@ -69,6 +72,7 @@ impl World {
             monotonic,
             moved: BTreeMap::new(),
             over: BTreeSet::new(),
+            rules: BTreeMap::new(),
             read_to: 0,
             saved: BTreeMap::new(),
             entered: BTreeMap::new(),
@@ -87,7 +91,7 @@ impl World {
     /// Lets one thing happen; `None` where nothing is left to choose.
     fn act(&mut self, choices: &mut Choices<'_>) -> Option<()> {
         let now = self.now();
-        match choices.byte()? % 12 {
+        match choices.byte()? % 13 {
             0 | 1 => {
                 let which = choices.byte()? % CONNECTIONS;
                 let bytes = 1_u64 << (choices.byte()? % 40);
@@ -130,7 +134,8 @@ impl World {
                 self.is_vouched_for = true;
                 self.table.adopt(&owner);
             }
-            _ => self.set_clock(choices)?,
+            11 => self.set_clock(choices)?,
+            _ => self.set_rule(choices)?,
         }
         for refusal in self.table.take_refusals() {
             assert!(!refusal.to_string().is_empty());
@@ -213,6 +218,7 @@ impl World {
             local: Endpoint::new([192, 0, 2, 1].into(), 22),
             peer: peer(which),
             inode: Some(inode(which)),
+            rule: self.rules.get(&which).copied().map(Box::new),
             sample: TcpSample {
                 state: 1,
                 bytes_acked: Some(bytes),
@@ -224,6 +230,40 @@ impl World {
                 ..TcpSample::default()
             },
         }
+    }
+
+    /// A firewall's rule says something, or is gone with a last word.
+    fn set_rule(&mut self, choices: &mut Choices<'_>) -> Option<()> {
+        let which = choices.byte()? % CONNECTIONS;
+        let kind = choices.byte()?;
+        let flow = |inbound: i64| Flow {
+            inbound: inbound.unsigned_abs() >> 24,
+            outbound: inbound.unsigned_abs() >> 32,
+        };
+        let before = flow(choices.number()?);
+        if kind % 4 == 0 {
+            self.rules.remove(&which);
+            self.table.rule_removed(peer(which), before);
+            return Some(());
+        }
+        let after = if kind % 4 == 1 {
+            flow(choices.number()?)
+        } else {
+            before
+        };
+        let is_new = kind % 8 > 4;
+        let reading = RuleReading {
+            before,
+            after,
+            is_quiet: kind % 16 > 4,
+            is_new,
+        };
+        self.rules.insert(which, reading);
+        let counted = self.table.counted().unwrap_or_default();
+        let peers: BTreeSet<Endpoint> = counted.iter().map(|session| session.peer).collect();
+        assert_eq!(peers.len(), counted.len(), "a rule for each address");
+        let _steps = self.table.take_bridged();
+        Some(())
     }
 
     fn live(&self) -> Vec<Socket> {

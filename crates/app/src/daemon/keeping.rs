@@ -253,6 +253,7 @@ mod tests {
             local: sshmeter_core::identity::Endpoint::default(),
             peer: sshmeter_core::identity::Endpoint::default(),
             inode: None,
+            rule: None,
             sample: sshmeter_core::meter::TcpSample::default(),
         }
     }

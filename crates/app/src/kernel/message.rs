@@ -253,6 +253,7 @@ fn answer(flags: u16, body: &[u8]) -> Option<Answer> {
             local: Endpoint::new(address(family, &fixed[8..24])?, port(&fixed[4..6])),
             peer: Endpoint::new(address(family, &fixed[24..40])?, port(&fixed[6..8])),
             inode: u32_at(fixed, 68).filter(|inode| *inode != 0),
+            rule: None,
             sample: TcpSample {
                 unread: u32_at(fixed, 56)?,
                 ..TcpSample::from_tcp_info(tcp_info.unwrap_or_default())

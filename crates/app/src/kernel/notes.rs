@@ -184,6 +184,7 @@ mod tests {
                 local: Endpoint::default(),
                 peer: Endpoint::default(),
                 inode: None,
+                rule: None,
                 sample: TcpSample::default(),
             },
         }

@@ -25,34 +25,46 @@ impl TryFrom<Traffic> for Columns {
     type Error = StoreError;
 
     fn try_from(traffic: Traffic) -> Result<Self, StoreError> {
-        let column = |figure: Option<u64>| {
-            figure
-                .map(|figure| i64::try_from(figure).map_err(|_| StoreError::TooLarge(figure)))
-                .transpose()
-        };
+        let [wire_in, wire_out] = flow_columns(traffic.wire)?;
+        let [payload_in, payload_out] = flow_columns(traffic.payload)?;
         Ok(Self {
-            wire_in: column(traffic.wire.map(|flow| flow.inbound))?,
-            wire_out: column(traffic.wire.map(|flow| flow.outbound))?,
-            payload_in: column(traffic.payload.map(|flow| flow.inbound))?,
-            payload_out: column(traffic.payload.map(|flow| flow.outbound))?,
+            wire_in,
+            wire_out,
+            payload_in,
+            payload_out,
         })
     }
 }
 
+/// The two columns of one flow.
+pub(super) fn flow_columns(flow: Option<Flow>) -> Result<[Option<i64>; 2], StoreError> {
+    let column = |figure: Option<u64>| {
+        figure
+            .map(|figure| i64::try_from(figure).map_err(|_| StoreError::TooLarge(figure)))
+            .transpose()
+    };
+    Ok([
+        column(flow.map(|flow| flow.inbound))?,
+        column(flow.map(|flow| flow.outbound))?,
+    ])
+}
+
 /// The amount in four columns of a row, the first of which is `first`.
 pub(super) fn traffic_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Traffic> {
-    let flow = |column: usize| -> rusqlite::Result<Option<Flow>> {
-        let inbound: Option<i64> = row.get(column)?;
-        let outbound: Option<i64> = row.get(column + 1)?;
-        Ok(inbound.zip(outbound).map(|(inbound, outbound)| Flow {
-            inbound: unsigned(inbound),
-            outbound: unsigned(outbound),
-        }))
-    };
     Ok(Traffic {
-        wire: flow(first)?,
-        payload: flow(first + 2)?,
+        wire: flow_at(row, first)?,
+        payload: flow_at(row, first + 2)?,
     })
+}
+
+/// The flow in two columns of a row, the first of which is `first`.
+pub(super) fn flow_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Flow>> {
+    let inbound: Option<i64> = row.get(first)?;
+    let outbound: Option<i64> = row.get(first + 1)?;
+    Ok(inbound.zip(outbound).map(|(inbound, outbound)| Flow {
+        inbound: unsigned(inbound),
+        outbound: unsigned(outbound),
+    }))
 }
 
 /// A figure of ours is never negative: the tables check it.

@@ -12,7 +12,7 @@ use sshmeter_core::{
 };
 
 use super::{
-    amounts::{AmountError, Columns, add},
+    amounts::{AmountError, Columns, add, flow_columns},
     bucket_sums::BucketSums,
     error::StoreError,
     move_account::move_account,
@@ -98,6 +98,8 @@ fn write_session(
 ) -> Result<(), AmountError> {
     let reading = Columns::try_from(record.reading.0)?;
     let total = Columns::try_from(record.total)?;
+    let [socket_in, socket_out] = flow_columns(record.counters.and_then(|it| it.socket))?;
+    let [rule_in, rule_out] = flow_columns(record.counters.and_then(|it| it.rule))?;
     let begin = Minute::of(record.opened).0;
     let login = record.login.as_ref();
     let closed = record.closed.as_ref();
@@ -106,9 +108,10 @@ fn write_session(
             "INSERT INTO session (boot, cookie, account, method, peer_ip, peer_port, local_ip,
                  local_port, pid, opened_ms, closed_ms, reason, begin_minute, end_minute,
                  reading_wire_in, reading_wire_out, reading_payload_in, reading_payload_out,
-                 total_wire_in, total_wire_out, total_payload_in, total_payload_out)
+                 total_wire_in, total_wire_out, total_payload_in, total_payload_out,
+                 socket_wire_in, socket_wire_out, rule_wire_in, rule_wire_out)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
-                 ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
+                 ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)
              ON CONFLICT (boot, cookie) DO UPDATE SET
                  account = excluded.account,
                  method = excluded.method,
@@ -128,7 +131,11 @@ fn write_session(
                  total_wire_in = excluded.total_wire_in,
                  total_wire_out = excluded.total_wire_out,
                  total_payload_in = excluded.total_payload_in,
-                 total_payload_out = excluded.total_payload_out",
+                 total_payload_out = excluded.total_payload_out,
+                 socket_wire_in = excluded.socket_wire_in,
+                 socket_wire_out = excluded.socket_wire_out,
+                 rule_wire_in = excluded.rule_wire_in,
+                 rule_wire_out = excluded.rule_wire_out",
         )?
         .execute(params![
             record.id.boot.0,
@@ -153,6 +160,10 @@ fn write_session(
             total.wire_out,
             total.payload_in,
             total.payload_out,
+            socket_in,
+            socket_out,
+            rule_in,
+            rule_out,
         ])?;
     Ok(())
 }

@@ -84,6 +84,7 @@ pub(crate) fn session(cookie: u64, peer: &str, opened: &str) -> SessionRecord {
         opened: instant(opened),
         closed: None,
         reading: Reading(Traffic::ZERO),
+        counters: None,
         total: Traffic::ZERO,
     }
 }

@@ -17,7 +17,7 @@ pub(super) const OPEN: i64 = i64::MAX;
 
 /// The steps from an empty file to the newest format; a ledger's
 /// `user_version` is the number of steps it has behind it.
-pub(super) const MIGRATIONS: &[&str] = &[FORMAT_1];
+pub(super) const MIGRATIONS: &[&str] = &[FORMAT_1, FORMAT_2];
 
 const FORMAT_1: &str = "
 CREATE TABLE meta (
@@ -117,6 +117,15 @@ CREATE TABLE checkpoint (
     id    INTEGER PRIMARY KEY CHECK (id = 1),
     value TEXT NOT NULL
 ) STRICT;
+";
+
+/// What the last reading's wire figure was read from, where a firewall's rule has
+/// counted: the socket's counter and the rule's.
+const FORMAT_2: &str = "
+ALTER TABLE session ADD COLUMN socket_wire_in  INTEGER CHECK (socket_wire_in >= 0);
+ALTER TABLE session ADD COLUMN socket_wire_out INTEGER CHECK (socket_wire_out >= 0);
+ALTER TABLE session ADD COLUMN rule_wire_in    INTEGER CHECK (rule_wire_in >= 0);
+ALTER TABLE session ADD COLUMN rule_wire_out   INTEGER CHECK (rule_wire_out >= 0);
 ";
 
 /// What a file's header says.

@@ -10,13 +10,14 @@ use sshmeter_core::{
     identity::{BootId, Credential, Endpoint, Pid, SocketCookie, SocketId, UserName},
     ledger::{Closing, Login, SessionRecord},
     report::{Note, Selection, SessionSpan, Sum, Who},
+    rule::Counters,
     time::Period,
     units::{Flow, Minute, Traffic},
 };
 
 use super::{
     StoreError,
-    amounts::traffic_at,
+    amounts::{flow_at, traffic_at},
     reader::{Reader, accounts},
     retain::kept,
     schema::OPEN,
@@ -28,10 +29,11 @@ pub(super) const RECORD_COLUMNS: &str = "session.boot, session.cookie, account.u
      session.local_port, session.pid, session.opened_ms, session.closed_ms, session.reason, \
      session.reading_wire_in, session.reading_wire_out, session.reading_payload_in, \
      session.reading_payload_out, session.total_wire_in, session.total_wire_out, \
-     session.total_payload_in, session.total_payload_out";
+     session.total_payload_in, session.total_payload_out, session.socket_wire_in, \
+     session.socket_wire_out, session.rule_wire_in, session.rule_wire_out";
 
 /// How many columns those are.
-const RECORD_WIDTH: usize = 21;
+const RECORD_WIDTH: usize = 25;
 
 /// A session's record from a row that begins with [`RECORD_COLUMNS`].
 pub(super) fn record_of(row: &Row<'_>) -> rusqlite::Result<SessionRecord> {
@@ -64,7 +66,14 @@ pub(super) fn record_of(row: &Row<'_>) -> rusqlite::Result<SessionRecord> {
             .transpose()?,
         reading: Reading(traffic_at(row, 13)?),
         total: traffic_at(row, 17)?,
+        counters: counters_at(row, 21)?,
     })
+}
+
+fn counters_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Counters>> {
+    let (socket, rule) = (flow_at(row, first)?, flow_at(row, first + 2)?);
+    let is_there = socket.is_some() || rule.is_some();
+    Ok(is_there.then_some(Counters { socket, rule }))
 }
 
 fn endpoint_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Endpoint> {

@@ -1,18 +1,17 @@
-//! One connection: its counter, its name so far, its end.
+//! One connection: its name so far, its end, and beside them its figures.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    counter::{Reading, Step},
     identity::{BootId, Endpoint, Pid, SocketCookie, SocketId},
     ledger::{Closing, Login, SessionRecord},
-    meter::{IpVersion, Socket},
-    units::Traffic,
+    meter::Socket,
 };
 
 use super::{
+    figures::{Added, Figures},
     login::{Claim, Standing},
     refusal::Refusal,
 };
@@ -68,8 +67,7 @@ pub(super) struct Connection {
     /// The log has told of such an end, or of a later connection from the same
     /// address: a login that it tells of after that is hardly this one's.
     is_told_over: bool,
-    reading: Reading,
-    total: Traffic,
+    pub(super) figures: Figures,
 }
 
 impl Connection {
@@ -91,8 +89,7 @@ impl Connection {
             explained: None,
             heard_late: None,
             is_told_over: false,
-            reading: Reading::default(),
-            total: Traffic::default(),
+            figures: Figures::default(),
         }
     }
 
@@ -117,8 +114,11 @@ impl Connection {
             explained: None,
             heard_late: None,
             is_told_over: false,
-            reading: record.reading,
-            total: record.total,
+            figures: Figures {
+                reading: record.reading,
+                counters: record.counters,
+                total: record.total,
+            },
         }
     }
 
@@ -134,25 +134,16 @@ impl Connection {
             login: self.login.clone(),
             opened: self.opened,
             closed: self.closed.clone(),
-            reading: self.reading,
-            total: self.total,
+            reading: self.figures.reading,
+            counters: self.figures.counters,
+            total: self.figures.total,
         }
     }
 
     /// Takes the socket's figures; gives what they add.
-    pub(super) fn count(&mut self, socket: &Socket) -> Traffic {
+    pub(super) fn count(&mut self, socket: &Socket) -> Added {
         self.inode = socket.inode.or(self.inode);
-        let reading = socket
-            .sample
-            .reading(IpVersion::of(socket.peer), self.reading);
-        let (Step::Advanced(added) | Step::Restarted(added)) = reading.step_from(self.reading);
-        // A figure that this sample lacks stays where it was read last.
-        self.reading = Reading(Traffic {
-            wire: reading.0.wire.or(self.reading.0.wire),
-            payload: reading.0.payload.or(self.reading.0.payload),
-        });
-        self.total = self.total.plus(added);
-        added
+        self.figures.count(socket)
     }
 
     /// The kernel's word that it is over; the log may have said why before.
@@ -279,7 +270,8 @@ impl Connection {
 
     /// Whether it moved so little that no login can have been among it.
     pub(super) fn is_too_short_for_a_login(&self) -> bool {
-        self.total
+        self.figures
+            .total
             .payload
             .is_some_and(|payload| payload.outbound < FEWEST_BYTES_OF_A_LOGIN)
     }

@@ -38,6 +38,7 @@ fn socket(cookie: u64) -> Socket {
         local: local(22),
         peer: peer(),
         inode: Some(u32::try_from(cookie).unwrap() + 500),
+        rule: None,
         sample: TcpSample {
             state: ESTABLISHED,
             bytes_acked: Some(5000),

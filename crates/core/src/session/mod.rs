@@ -14,7 +14,11 @@
 
 mod attribution;
 mod connection;
+mod counted;
+#[cfg(test)]
+mod counted_tests;
 mod ending;
+mod figures;
 #[cfg(test)]
 mod forged_tests;
 mod inquiry;
@@ -29,6 +33,7 @@ mod waiting;
 
 pub use attribution::Owner;
 pub use connection::UNSEEN;
+pub use counted::Counted;
 pub use inquiry::{Question, Verdict};
 pub use login::{Claim, Witness};
 pub use refusal::Refusal;

@@ -80,6 +80,8 @@ pub(super) struct Outbox {
     in_flight: Option<Changes>,
     /// So many entries may wait as they are.
     room: usize,
+    /// A session is new or changed since somebody asked.
+    has_changed: bool,
 }
 
 impl Default for Outbox {
@@ -88,6 +90,7 @@ impl Default for Outbox {
             waiting: Changes::default(),
             in_flight: None,
             room: ENTRIES,
+            has_changed: true,
         }
     }
 }
@@ -95,6 +98,17 @@ impl Default for Outbox {
 impl Outbox {
     pub(super) fn session_changed(&mut self, session: SocketCookie) {
         self.waiting.sessions.insert(session);
+        self.has_changed = true;
+    }
+
+    /// Whether a session is new or changed since that was taken.
+    pub(super) fn has_changed(&self) -> bool {
+        self.has_changed
+    }
+
+    /// Whether a session is new or changed since the last call.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.has_changed)
     }
 
     pub(super) fn enter(&mut self, session: SocketCookie, minute: Minute, traffic: Traffic) {

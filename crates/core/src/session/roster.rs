@@ -87,6 +87,24 @@ impl Roster {
             .filter(|connection| connection.closed.is_none())
     }
 
+    /// All connections from a client's address and port, those that ended too.
+    pub(super) fn of_peer(&self, peer: Endpoint) -> Vec<SocketCookie> {
+        self.by_peer.get(&peer).cloned().unwrap_or_default()
+    }
+
+    /// Whether there are others from there that `count`.
+    pub(super) fn has_others(
+        &self,
+        cookie: SocketCookie,
+        peer: Endpoint,
+        count: impl Fn(&Connection) -> bool,
+    ) -> bool {
+        let of_peer = self.by_peer.get(&peer).into_iter().flatten();
+        of_peer
+            .filter(|other| **other != cookie)
+            .any(|other| self.get(*other).is_some_and(&count))
+    }
+
     /// The live connection whose socket has one of these inodes.
     pub(super) fn holding(&self, inodes: &[u32]) -> Option<SocketCookie> {
         inodes.iter().find_map(|inode| {

@@ -54,11 +54,13 @@ pub struct Table {
     pub(super) waiting: WaitingLines,
     pub(super) last_dump: Option<Timestamp>,
     pub(super) latest: Moment,
-    minute: Minute,
+    pub(super) minute: Minute,
     pub(super) read_to: Option<Checkpoint>,
     written_to: Option<Checkpoint>,
     pub(super) outbox: Outbox,
     pub(super) refusals: Vec<Refusal>,
+    /// Steps that a firewall's rules had missed something of.
+    pub(super) bridged: u64,
 }
 
 impl Table {
@@ -90,6 +92,7 @@ impl Table {
             written_to: checkpoint,
             outbox: Outbox::default(),
             refusals: Vec::new(),
+            bridged: 0,
         };
         let mut outlived = Batch::default();
         for record in saved {
@@ -361,10 +364,14 @@ impl Table {
         if let Some(inode) = socket.inode {
             self.roster.has_inode(cookie, inode);
         }
-        if !added.is_nothing() {
-            self.outbox.enter(cookie, self.minute, added);
+        if !added.traffic.is_nothing() {
+            self.outbox.enter(cookie, self.minute, added.traffic);
         } else if is_new {
             self.outbox.session_changed(cookie);
+        }
+        self.bridged += u64::from(added.is_bridged);
+        if is_new {
+            self.doubt_rules(socket);
         }
     }
 

@@ -141,6 +141,8 @@ fn a_migration_keeps_what_was_counted() {
     Connection::open(folder.ledger())
         .and_then(|connection| connection.execute_batch(fixture))
         .expect("a ledger");
+    told(Reader::open(&folder.ledger()), "format 1");
+    drop(Writer::open(&folder.ledger(), None).expect("a ledger"));
     assert_eq!(report_of(&folder).total.traffic, traffic(80, 8));
 
     let next = "ALTER TABLE session ADD COLUMN colour TEXT";
@@ -157,8 +159,8 @@ fn a_migration_keeps_what_was_counted() {
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .expect("a row");
-    assert_eq!((version, rows), (2, 2));
-    told(Writer::open(&folder.ledger(), None), "has format 2");
+    assert_eq!((version, rows), (3, 2));
+    told(Writer::open(&folder.ledger(), None), "has format 3");
 }
 
 #[test]
