@@ -100,6 +100,13 @@ pub enum Command {
     /// that are in the backup and still open are counted on without loss, as
     /// the kernel still has all they moved; those that ended since are missing.
     Restore(RestoreArguments),
+    /// Remove all counter rules of sshmeter's from the firewall.
+    ///
+    /// Removes the table `inet sshmeter` of nftables, and the chain
+    /// `useraccount` of iptables and ip6tables with what hangs on it. Rules of
+    /// others stay as they are. What the rules have counted and `sshmeter run`
+    /// has not read yet is counted by the sockets of who is still connected.
+    ClearRules,
     /// Show the config as understood, or where it is wrong.
     CheckConfig,
     /// Print a completion script for a shell.

@@ -7,6 +7,7 @@ use crate::{
 
 mod backup;
 mod check_config;
+mod clear_rules;
 mod completions;
 mod copying;
 mod doctor;
@@ -33,6 +34,7 @@ pub fn dispatch(arguments: &Arguments) -> Outcome {
         Command::Verify(verify) => verify::run(arguments, verify),
         Command::Backup(backup) => backup::run(arguments, backup),
         Command::Restore(restore) => restore::run(arguments, restore),
+        Command::ClearRules => clear_rules::run(arguments),
         Command::CheckConfig => check_config::run(arguments),
         Command::Completions { shell } => completions::run(*shell),
         Command::Man { out } => man::run(out.as_deref()),

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use crate::{
     cli::Arguments,
-    config::Config,
+    config::{Config, MeterKind},
     daemon::{self, Opening},
     error::{Failure, Outcome, say},
     kernel::rights::{self, Rights},
@@ -58,14 +58,15 @@ fn announce(config: &Config, opening: &Opening, rights: Rights) {
     if let Some(missing) = rights.loss() {
         tracing::warn!("{missing}; {}", rights::HINT);
     }
-    let interval = config.meter.interval.as_secs();
+    let interval = config.meter.pause().as_secs();
     let ledger = config.ledger.path.display();
     if !std::io::stderr().is_terminal() {
         tracing::info!(
-            "log: {}; sshd: {ports}; meter: sockdiag, every {interval} s; ledger: {ledger} \
+            "log: {}; sshd: {ports}; meter: {}, every {interval} s; ledger: {ledger} \
              (days of {}); open connections: {}; ended since the last commit: {}; ends of \
              connections are {}",
             opening.log,
+            config.meter.kind.word(),
             opening.zone,
             opening.open,
             opening.ended,
@@ -77,13 +78,18 @@ fn announce(config: &Config, opening: &Opening, rights: Rights) {
         "sshmeter {version} is counting; Ctrl-C stops it\n\
          \x20 log     {log}\n\
          \x20 sshd    {ports}\n\
-         \x20 meter   the kernel's socket counters, every {interval} s and at each minute's end\n\
+         \x20 meter   {meter}, every {interval} s and at each minute's end\n\
          \x20 ledger  {ledger} (days of {zone})\n\
          \x20 open    {open}\n\
          \x20 ends    {ends}\n\
          See what was counted, from another terminal: sshmeter report\n",
         version = env!("CARGO_PKG_VERSION"),
         log = opening.log,
+        meter = match config.meter.kind {
+            MeterKind::Sockdiag => "the kernel's socket counters",
+            MeterKind::Nftables => "counter rules of nftables, beside the sockets",
+            MeterKind::Iptables => "counter rules of iptables, beside the sockets",
+        },
         zone = opening.zone,
         ends = opening.ends,
         open = match opening.open {

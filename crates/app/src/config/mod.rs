@@ -60,12 +60,29 @@ pub enum SourceKind {
 /// `[meter]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeterConfig {
-    /// What counts; so far the socket meter alone.
+    /// What counts.
     pub kind: MeterKind,
     /// sshd's ports; `None` (`"auto"`) finds them.
     pub ports: Option<Vec<u16>>,
     /// Between two readings; 1 s to 60 s.
     pub interval: Duration,
+    /// Whether a firewall's rules stay, and go on counting, after an orderly stop.
+    pub keep_rules: bool,
+}
+
+impl MeterConfig {
+    /// The longest time without a look at a firewall's rules, which anybody may
+    /// have taken away.
+    const RULES_INTERVAL: Duration = Duration::from_secs(10);
+
+    /// The time between two readings.
+    #[must_use]
+    pub fn pause(&self) -> Duration {
+        match self.kind {
+            MeterKind::Sockdiag => self.interval,
+            MeterKind::Nftables | MeterKind::Iptables => self.interval.min(Self::RULES_INTERVAL),
+        }
+    }
 }
 
 /// `meter.kind`.
@@ -74,6 +91,25 @@ pub enum MeterKind {
     /// The kernel's socket counters.
     #[default]
     Sockdiag,
+    /// Counters of a table of our own in nftables.
+    Nftables,
+    /// Counters of rules in the chain `useraccount` of iptables and ip6tables.
+    Iptables,
+}
+
+impl MeterKind {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Sockdiag, Self::Nftables, Self::Iptables];
+
+    /// The config's word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Sockdiag => "sockdiag",
+            Self::Nftables => "nftables",
+            Self::Iptables => "iptables",
+        }
+    }
 }
 
 /// `[ledger]`.
@@ -198,6 +234,7 @@ impl Default for Config {
                 kind: MeterKind::Sockdiag,
                 ports: None,
                 interval: Duration::from_secs(10),
+                keep_rules: true,
             },
             ledger: LedgerConfig {
                 path: PathBuf::from("/var/lib/sshmeter/ledger.db"),

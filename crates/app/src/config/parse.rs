@@ -81,8 +81,9 @@ fn meter(value: &Value<'_>, config: &mut MeterConfig) -> Result<(), Fault> {
             "kind" => config.kind = meter_kind(value)?,
             "ports" => config.ports = ports(value)?,
             "interval" => config.interval = interval(value)?,
+            "keep-rules" => config.keep_rules = yes_or_no(value, "meter.keep-rules")?,
             other => {
-                let known = ["kind", "ports", "interval"];
+                let known = ["kind", "ports", "interval", "keep-rules"];
                 return Err(Fault::unknown_key(key.span(), other, "[meter]", &known));
             }
         }
@@ -91,18 +92,20 @@ fn meter(value: &Value<'_>, config: &mut MeterConfig) -> Result<(), Fault> {
 }
 
 fn meter_kind(value: &Value<'_>) -> Result<MeterKind, Fault> {
-    match text(value, "meter.kind")? {
-        "sockdiag" => Ok(MeterKind::Sockdiag),
-        word @ ("nftables" | "iptables") => Err(Fault::new(
+    let word = text(value, "meter.kind")?;
+    let known = MeterKind::ALL.into_iter().find(|kind| kind.word() == word);
+    known.ok_or_else(|| {
+        let words = MeterKind::ALL.map(MeterKind::word);
+        Fault::unknown_word(value.span(), word, "meter.kind", &words)
+    })
+}
+
+fn yes_or_no(value: &Value<'_>, key: &str) -> Result<bool, Fault> {
+    match value.get_ref() {
+        DeValue::Boolean(word) => Ok(*word),
+        _ => Err(Fault::new(
             value.span(),
-            format!("the meter \"{word}\" is not in this version"),
-        )
-        .hint("use \"sockdiag\": it counts every connection without a firewall rule")),
-        other => Err(Fault::unknown_word(
-            value.span(),
-            other,
-            "meter.kind",
-            &["sockdiag"],
+            format!("`{key}` must be true or false, without quotes"),
         )),
     }
 }

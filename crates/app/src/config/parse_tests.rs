@@ -34,9 +34,10 @@ fn everything_said_is_understood() {
         kind = "file"
         path = "/srv/log/auth.log"
         [meter]
-        kind = "sockdiag"
+        kind = "iptables"
         ports = [22, 0x8AE]
         interval = "1m"
+        keep-rules = false
         [ledger]
         path = "/srv/ledger.db"
         timezone = "Asia/Kathmandu"
@@ -46,6 +47,9 @@ fn everything_said_is_understood() {
     assert_eq!(config.source.path, Some("/srv/log/auth.log".into()));
     assert_eq!(config.meter.ports, Some(vec![22, 2222]));
     assert_eq!(config.meter.interval, Duration::from_secs(60));
+    assert_eq!(config.meter.kind, MeterKind::Iptables);
+    assert_eq!(config.meter.pause(), Duration::from_secs(10));
+    assert!(!config.meter.keep_rules);
     assert_eq!(config.ledger.timezone.as_deref(), Some("Asia/Kathmandu"));
     assert_eq!(
         config.ledger.retention.minute,
@@ -63,8 +67,8 @@ fn every_fault_points_at_its_place() {
         "[source]\nkind = \"journald\"\n",
         "[source]\nkind = 7\n",
         "[source]\npath = \"auth.log\"\n",
-        "[meter]\nkind = \"nftables\"\n",
         "[meter]\nkind = \"ebpf\"\n",
+        "[meter]\nkeep-rules = \"no\"\n",
         "[meter]\nports = [22, 70000]\n",
         "[meter]\nports = [22,\n  2222, 22]\n",
         "[meter]\nports = 22\n",

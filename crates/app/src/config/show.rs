@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Config, MeterKind, SourceKind, duration, parse};
+use super::{Config, SourceKind, duration, parse};
 
 impl Config {
     /// The config as TOML, every option written out.
@@ -17,18 +17,19 @@ impl Config {
             Some(path) => path.display().to_string(),
             None => "auto".to_owned(),
         };
-        let MeterKind::Sockdiag = self.meter.kind;
         let ports = match &self.meter.ports {
             Some(ports) => format!("{ports:?}"),
             None => quoted("auto"),
         };
         let mut toml = format!(
             "[source]\nkind = {}\npath = {}\n\n\
-             [meter]\nkind = \"sockdiag\"\nports = {ports}\ninterval = {}\n\n\
+             [meter]\nkind = {}\nports = {ports}\ninterval = {}\nkeep-rules = {}\n\n\
              [ledger]\npath = {}\ntimezone = {}\nretention = {}\n",
             quoted(kind),
             quoted(&path),
+            quoted(self.meter.kind.word()),
             quoted(&duration::show(self.meter.interval)),
+            self.meter.keep_rules,
             quoted(&self.ledger.path.display().to_string()),
             quoted(self.ledger.timezone.as_deref().unwrap_or("system")),
             parse::shown(&self.ledger.retention),
@@ -63,7 +64,7 @@ mod tests {
     use proptest::{collection, option, prelude::*, sample};
 
     use super::*;
-    use crate::config::{LedgerConfig, MeterConfig, Retention, SourceConfig};
+    use crate::config::{LedgerConfig, MeterConfig, MeterKind, Retention, SourceConfig};
     use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
     fn path() -> impl Strategy<Value = PathBuf> {
@@ -90,7 +91,9 @@ mod tests {
             kind in sample::select(vec![SourceKind::Auto, SourceKind::Journal, SourceKind::File]),
             source_path in option::of(path()),
             ports in option::of(collection::btree_set(1_u16.., 1..4)),
+            meter in sample::select(MeterKind::ALL.to_vec()),
             interval in 1_u64..=60,
+            keep_rules in any::<bool>(),
             ledger_path in path(),
             timezone in sample::select(vec![None, Some("UTC"), Some("Asia/Kathmandu")]),
             retention in retention(),
@@ -99,9 +102,10 @@ mod tests {
             Config {
                 source: SourceConfig { kind, path: source_path },
                 meter: MeterConfig {
-                    kind: MeterKind::Sockdiag,
+                    kind: meter,
                     ports: ports.map(|ports: BTreeSet<u16>| ports.into_iter().collect()),
                     interval: Duration::from_secs(interval),
+                    keep_rules,
                 },
                 ledger: LedgerConfig {
                     path: ledger_path,

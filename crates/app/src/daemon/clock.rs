@@ -47,6 +47,8 @@ pub(super) enum Due {
     Source,
     /// Another question to the kernel.
     Inquiry,
+    /// Rules for the sessions there are by now.
+    Rules,
     /// A sign of life.
     Watchdog,
 }
@@ -60,6 +62,7 @@ pub(super) struct Schedule {
     commits_held_until: Option<Instant>,
     source: Option<Instant>,
     inquiry: Option<Instant>,
+    rules: Option<Instant>,
     retention: Instant,
     /// What the wall clock and the time since boot said at the last sample.
     seen: (Timestamp, Duration),
@@ -84,6 +87,7 @@ impl Schedule {
             commits_held_until: None,
             source: None,
             inquiry: None,
+            rules: None,
             retention: Instant::now(),
             seen: (now.wall, since_boot()),
             watchdog: watchdog.map(|bite| Watchdog {
@@ -148,6 +152,12 @@ impl Schedule {
         self.inquiry = Some(self.inquiry.map_or(due, |inquiry| inquiry.min(due)));
     }
 
+    /// A firewall is to be told of the sessions there are.
+    pub(super) fn rules_within(&mut self, delay: Duration) {
+        let due = Instant::now() + delay;
+        self.rules = Some(self.rules.map_or(due, |rules| rules.min(due)));
+    }
+
     /// Whether it is time to look for old rows; if so, the next time is set.
     pub(super) fn retention_is_due(&mut self) -> bool {
         let due = Instant::now() >= self.retention;
@@ -164,6 +174,7 @@ impl Schedule {
             (self.commit, Due::Commit),
             (self.source, Due::Source),
             (self.inquiry, Due::Inquiry),
+            (self.rules, Due::Rules),
             (self.watchdog.as_ref().map(|it| it.next), Due::Watchdog),
         ]
         .into_iter()
@@ -176,6 +187,7 @@ impl Schedule {
             Due::Commit => self.commit = None,
             Due::Source => self.source = None,
             Due::Inquiry => self.inquiry = None,
+            Due::Rules => self.rules = None,
             Due::Watchdog => {
                 if let Some(watchdog) = &mut self.watchdog {
                     watchdog.next = Instant::now() + watchdog.period;

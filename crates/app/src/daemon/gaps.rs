@@ -9,6 +9,7 @@ pub(super) struct Gaps {
     overruns: Gap,
     strange: Gap,
     interruptions: Gap,
+    bridged: Gap,
 }
 
 #[derive(Debug, Default)]
@@ -65,12 +66,23 @@ impl Gaps {
         }
     }
 
+    /// A firewall that had counted some connections has missed something of them.
+    pub(super) fn bridged(&mut self, more: u64) {
+        if let Some(count) = self.bridged.add(more) {
+            warn!(
+                "the firewall did not count all that {more} connections moved ({count} readings \
+                 since the start); what it missed is counted by their sockets"
+            );
+        }
+    }
+
     /// A minute is over: what happens again is told again.
     pub(super) fn minute_ended(&mut self) {
         for gap in [
             &mut self.overruns,
             &mut self.strange,
             &mut self.interruptions,
+            &mut self.bridged,
         ] {
             gap.is_told = false;
         }

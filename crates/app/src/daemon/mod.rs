@@ -7,6 +7,8 @@
 
 mod beside;
 mod clock;
+mod counting;
+mod ear;
 mod gaps;
 mod hearing;
 mod inquiry;
@@ -39,14 +41,14 @@ use self::{
     trouble::Trouble,
 };
 use crate::{
-    config::Config,
-    kernel::sockdiag::{Dump, SocketMeter},
+    config::{Config, MeterConfig},
+    kernel::{meter::Meter, sockdiag::Dump},
     source::{self, Choice, Delivery},
 };
 
 pub use opening::{Opening, open};
 
-use self::opening::hear;
+use self::ear::hear;
 
 /// After news, how long until it is written: long enough for a burst to share
 /// one commit, short enough that a crash loses little of what only we know.
@@ -66,7 +68,7 @@ pub struct Daemon {
     clock: Clock,
     schedule: Schedule,
     table: Table,
-    meter: SocketMeter,
+    meter: Box<dyn Meter>,
     notes: NoteBook,
     gaps: Gaps,
     survey: Survey,
@@ -151,7 +153,7 @@ impl Daemon {
             _ = self.signals.interrupt.recv() => Happening::Stop,
             _ = self.signals.hangup.recv() => Happening::Reload,
             outcome = self.recorder.outcome() => Happening::Written(outcome?),
-            ended = self.meter.ended() => { ended?; Happening::Endings }
+            ended = self.meter.queue().ready() => { ended?; Happening::Endings }
             due = self.schedule.next() => Happening::Due(due),
             findings = self.survey.findings() => Happening::Surveyed(findings?),
             answers = self.inquiry.answers() => Happening::Answered(answers?),
@@ -175,11 +177,13 @@ impl Daemon {
             Happening::Surveyed(findings) => self.surveyed(findings),
             Happening::Answered(answers) => self.take_answers(answers),
             Happening::Due(Due::Inquiry) => self.inquire(),
+            Happening::Due(Due::Rules) => self.count_sessions(),
             Happening::Reload | Happening::Stop => {}
         }
         if self.table.has_news() {
             self.schedule.commit_within(COMMIT_DELAY);
         }
+        self.sessions_may_have_changed();
         self.tell_refusals();
     }
 
@@ -196,7 +200,7 @@ impl Daemon {
             return;
         }
         let now = self.clock.now();
-        let minute_ended = self.schedule.sampled(self.config.meter.interval, now);
+        let minute_ended = self.schedule.sampled(self.config.meter.pause(), now);
         if minute_ended {
             self.minute_ended();
         } else if self.table.awaited().next().is_some() {
@@ -217,6 +221,7 @@ impl Daemon {
             Ok(dump) => {
                 debug!(connections = dump.sockets.len(), "sample");
                 self.take_dump(dump);
+                self.tell_notices();
                 if self.meter_trouble.is_over() {
                     info!("the kernel tells of connections again");
                 }
@@ -257,11 +262,12 @@ impl Daemon {
     /// anew.
     fn take_endings(&mut self) {
         let now = self.clock.now().wall;
-        let heard = hear(&mut self.meter, &mut self.notes, &mut self.gaps, now);
+        let heard = hear(&mut *self.meter, &mut self.notes, &mut self.gaps, now);
         let now = self.clock.now();
         for socket in &heard.sockets {
             self.table.ended(socket, now);
         }
+        self.tell_notices();
         if heard.overruns + heard.strange > 0 {
             self.schedule.sample_within(LOOK_DELAY);
         }
@@ -274,6 +280,7 @@ impl Daemon {
         } else {
             self.table.partial_dump(&dump.sockets, now);
         }
+        self.rules_removed(dump.removed.clone());
         self.gaps.interrupted(dump.interruptions, dump.is_complete);
     }
 
@@ -373,11 +380,16 @@ impl Daemon {
         if config.source != self.config.source
             || config.ledger.path != self.config.ledger.path
             || config.ledger.timezone != self.config.ledger.timezone
+            || config.meter.kind != self.config.meter.kind
         {
-            warn!("source, ledger.path and ledger.timezone change with the next start");
+            warn!("source, meter.kind, ledger.path and ledger.timezone change with the next start");
         }
+        let kind = self.config.meter.kind;
         self.survey.configure(config.meter.ports.as_deref());
-        self.config.meter = config.meter;
+        self.config.meter = MeterConfig {
+            kind,
+            ..config.meter
+        };
         self.config.ledger.retention = config.ledger.retention;
         self.watch_ports();
         info!("config read again");
@@ -395,6 +407,9 @@ impl Daemon {
         let written = tokio::time::timeout(STOP_PATIENCE, self.write_all()).await;
         written.context("the ledger did not take the last figures in time")??;
         self.recorder.close();
+        if !self.config.meter.keep_rules {
+            self.meter.leave()?;
+        }
         Ok(())
     }
 

@@ -7,10 +7,7 @@
 //! the queue that were kept. Nothing of it is let go before it is committed, so
 //! the start may be cut short at any instant and begun again.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashSet};
 
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
@@ -26,10 +23,10 @@ use tracing::{debug, info, warn};
 use super::{
     Daemon, LOOK_DELAY, RETRY_DELAY, Signals,
     clock::{Clock, Schedule},
-    gaps::Gaps,
+    ear::Ear,
     hearing::understand,
     inquiry::Inquiry,
-    keeping::{self, Kept, NoteBook},
+    keeping::{self, Kept},
     recorder::Recorder,
     refusals::Refusals,
     service,
@@ -38,8 +35,8 @@ use super::{
 };
 use crate::{
     config::Config,
-    error::{Failure, Outcome},
-    kernel::{boot, endings::Heard, ports, process, rights, sockdiag::SocketMeter},
+    error::Outcome,
+    kernel::{boot, ports, process},
     source::{self, Choice},
     store::Writer,
 };
@@ -80,7 +77,7 @@ pub async fn open(config: Config) -> Outcome<(Daemon, Opening)> {
     let ports_why = find_ports(&config, &mut survey)?;
     let clock = Clock::start();
     let boot = boot::id()?;
-    let (mut ear, noted) = Ear::open(kept, &boot)?;
+    let (mut ear, noted) = Ear::open(kept, &boot, config.meter.kind)?;
     let Opened {
         mut writer,
         ended,
@@ -106,9 +103,9 @@ pub async fn open(config: Config) -> Outcome<(Daemon, Opening)> {
         writer.commit(&outlived)?;
     }
 
-    ear.meter.watch(&survey.watched()).map_err(needs_rights)?;
+    ear.watch(&survey)?;
     let mut daemon = Daemon {
-        schedule: Schedule::new(config.meter.interval, service::watchdog(), now),
+        schedule: Schedule::new(config.meter.pause(), service::watchdog(), now),
         clock,
         table,
         meter: ear.meter,
@@ -139,63 +136,6 @@ pub async fn open(config: Config) -> Outcome<(Daemon, Opening)> {
         ends: keeping::promise(),
     };
     Ok((daemon, opening))
-}
-
-/// What hears of ends of connections, from the start on.
-struct Ear {
-    meter: SocketMeter,
-    notes: NoteBook,
-    gaps: Gaps,
-    boot: BootId,
-}
-
-impl Ear {
-    /// Goes on with what the service manager kept; gives the ends that a daemon
-    /// before has noted and not committed.
-    fn open(mut kept: Kept, boot: &BootId) -> Outcome<(Self, Vec<Note>)> {
-        let (notes, noted) = kept.notes();
-        if noted.unreadable > 0 {
-            warn!(
-                "{} notes of connections' ends, of another version of sshmeter, cannot be read; \
-                 those connections count at their last reading",
-                noted.unreadable
-            );
-        }
-        let queue = kept.queue().map_err(needs_rights)?;
-        let ear = Self {
-            meter: SocketMeter::open(queue).map_err(needs_rights)?,
-            notes: NoteBook::new(notes, boot.clone()),
-            gaps: Gaps::default(),
-            boot: boot.clone(),
-        };
-        rights::give_up_used();
-        Ok((ear, noted.notes))
-    }
-
-    /// Takes the ends that wait.
-    fn hear(&mut self, now: Timestamp) -> Vec<Note> {
-        let heard = hear(&mut self.meter, &mut self.notes, &mut self.gaps, now);
-        let noted = heard.sockets.into_iter().map(|socket| Note {
-            boot: self.boot.clone(),
-            heard: now,
-            socket,
-        });
-        noted.collect()
-    }
-
-    /// Takes ends for so long, each at its time.
-    async fn hear_for(&mut self, period: Duration, clock: &Clock) -> Result<Vec<Note>> {
-        let mut ended = Vec::new();
-        let over = tokio::time::sleep(period);
-        tokio::pin!(over);
-        loop {
-            tokio::select! {
-                () = &mut over => return Ok(ended),
-                readable = self.meter.ended() => readable?,
-            }
-            ended.extend(self.hear(clock.now().wall));
-        }
-    }
 }
 
 /// A ledger that may have been waited for, and what happened meanwhile.
@@ -233,7 +173,7 @@ async fn open_ledger(
             Err(error) if error.may_pass() => {
                 if trouble.begins(error.to_string()) {
                     warn!("{error}; figures are kept in memory until it can");
-                    ear.meter.watch(&survey.watched()).map_err(needs_rights)?;
+                    ear.watch(survey)?;
                 }
                 log_from =
                     log_from.or_else(|| source::past(source, clock.now().wall, &mut |_| ()).ok());
@@ -257,6 +197,7 @@ impl Daemon {
     fn read_the_past(&mut self, checkpoint: Option<Checkpoint>, ended: &[Note]) -> Result<()> {
         let dump = self.meter.connections()?;
         self.take_dump(&dump);
+        self.tell_notices();
         let now = self.clock.now();
         let owners = process::owners(now.wall).unwrap_or_default();
         let since = oldest(&owners).unwrap_or(now.wall) - PAST_SLACK;
@@ -298,6 +239,7 @@ impl Daemon {
         }
         self.follow(heard_to.or(read.ok()));
         self.inquire();
+        self.count_sessions();
         Ok(())
     }
 
@@ -338,19 +280,6 @@ impl Daemon {
             self.schedule.sample_within(LOOK_DELAY);
         }
     }
-}
-
-/// Takes the ends that wait out of the kernel's queue, each noted before.
-pub(super) fn hear(
-    meter: &mut SocketMeter,
-    notes: &mut NoteBook,
-    gaps: &mut Gaps,
-    now: Timestamp,
-) -> Heard {
-    let heard = meter.endings(&mut |socket| notes.note(socket, now));
-    gaps.overrun(heard.overruns, || meter.missed_endings());
-    gaps.strange(heard.strange);
-    heard
 }
 
 /// Ends of an earlier boot that were noted and not committed: its sessions get
@@ -412,11 +341,6 @@ fn find_ports(config: &Config, survey: &mut Survey) -> Result<String> {
     )
 }
 
-fn needs_rights(error: anyhow::Error) -> Failure {
-    Failure::failed(error.context("the kernel's socket counters cannot be read"))
-        .hint("`sshmeter doctor` says what this machine offers and which rights are missing")
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -434,6 +358,7 @@ mod tests {
             local: Endpoint::new([192, 0, 2, 1].into(), 22),
             peer: Endpoint::new([192, 0, 2, 7].into(), 4000),
             inode: None,
+            rule: None,
             sample: TcpSample {
                 state: 1,
                 // The newest byte may be a FIN as yet.

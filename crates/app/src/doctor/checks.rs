@@ -6,11 +6,13 @@ use jiff::tz::TimeZone;
 
 use super::{Finding, Verdict};
 use crate::{
-    config::Config,
+    config::{Config, MeterKind},
     daemon::port_list,
     error::Failure,
     kernel::{
-        endings, ports,
+        PATH_WITH_SBIN, endings,
+        firewall::{self, Usable},
+        ports,
         rights::{self, Right, Rights},
         sockdiag,
     },
@@ -115,9 +117,6 @@ pub(super) fn log_level() -> Finding {
     )
 }
 
-/// Where Debian has sshd, for those whose PATH lacks it.
-const PATH_WITH_SBIN: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 /// Does the kernel count for each socket?
 pub(super) fn counters(_config: &Config) -> Finding {
     const SUBJECT: &str = "counters";
@@ -156,19 +155,61 @@ pub(super) fn endings(_config: &Config) -> Finding {
     }
 }
 
+/// Which meters can count here, and what the others would need?
+pub(super) fn meters(config: &Config) -> Vec<Finding> {
+    let kinds = MeterKind::ALL.into_iter();
+    kinds
+        .map(|kind| one_meter(kind, config.meter.kind, firewall::usable(kind)))
+        .collect()
+}
+
+/// A meter that is not chosen may be unusable.
+fn one_meter(kind: MeterKind, chosen: MeterKind, usable: Usable) -> Finding {
+    let word = kind.word();
+    let is_chosen = kind == chosen;
+    let (verdict, words) = match (usable, is_chosen) {
+        (Usable::Yes(with), true) => (Verdict::Ok, format!("{word} counts: {with}")),
+        (Usable::Yes(with), false) => (Verdict::Ok, format!("{word} could count: {with}")),
+        (Usable::Hidden, true) => (Verdict::Warn, format!("{word} counts, if it can be used")),
+        (Usable::Hidden, false) => (Verdict::Ok, format!("{word} is there, and may be usable")),
+        (Usable::Absent(why) | Usable::No(why), true) => {
+            (Verdict::Fail, format!("{word} cannot count: {why}"))
+        }
+        (Usable::Absent(why) | Usable::No(why), false) => {
+            (Verdict::Ok, format!("{word} could not count here: {why}"))
+        }
+    };
+    let finding = Finding::new("meter", verdict, words);
+    match verdict {
+        Verdict::Ok => finding,
+        Verdict::Warn => finding.hint("run as root: only who may change the firewall can tell"),
+        Verdict::Fail => finding.hint(
+            "as root install what is missing, or set meter.kind = \"sockdiag\", which needs no \
+             firewall",
+        ),
+    }
+}
+
 /// What may we do, and what may the daemon that runs?
 pub(super) fn rights(config: &Config) -> Vec<Finding> {
     let daemon =
         store::holder(config.ledger_path()).and_then(|pid| Some((pid, Rights::of_daemon(pid)?)));
-    let mut findings: Vec<Finding> = Right::ALL
-        .into_iter()
-        .map(|right| one_right(right, daemon, Rights::here()))
+    let kind = config.meter.kind;
+    let mut findings: Vec<Finding> = Right::of_meter(kind)
+        .iter()
+        .map(|right| one_right(*right, daemon, Rights::here()))
         .collect();
     if let Some(lacking) = findings
         .iter_mut()
         .rfind(|finding| finding.verdict != Verdict::Ok)
     {
-        lacking.hint = Some(rights::HINT.to_owned());
+        let is_firewalls = kind != MeterKind::Sockdiag && lacking.words.starts_with("CAP_NET_");
+        let hint = if is_firewalls {
+            rights::FIREWALL_HINT
+        } else {
+            rights::HINT
+        };
+        lacking.hint = Some(hint.to_owned());
     }
     findings
 }
@@ -348,5 +389,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/ledger.db");
         assert_eq!(ledger_to_be(&path).verdict, Verdict::Ok);
+    }
+
+    #[test]
+    fn only_the_meter_that_is_chosen_has_to_work() {
+        let (sockdiag, nftables) = (MeterKind::Sockdiag, MeterKind::Nftables);
+        let absent = || Usable::Absent("nft is not installed (package nftables)".to_owned());
+        let other = one_meter(nftables, sockdiag, absent());
+        assert_eq!(other.verdict, Verdict::Ok);
+        assert_eq!(
+            other.words,
+            "nftables could not count here: nft is not installed (package nftables)"
+        );
+        let chosen = one_meter(nftables, nftables, absent());
+        assert_eq!(chosen.verdict, Verdict::Fail);
+        assert!(chosen.hint.is_some());
+        let unseen = one_meter(nftables, nftables, Usable::Hidden);
+        assert_eq!(unseen.verdict, Verdict::Warn);
     }
 }

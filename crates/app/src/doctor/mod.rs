@@ -59,6 +59,7 @@ pub fn examine(config: &Config) -> Vec<Finding> {
         checks::counters(config),
         checks::endings(config),
     ]);
+    findings.extend(checks::meters(config));
     findings.extend(checks::rights(config));
     findings.extend([checks::ledger(config), checks::space(config)]);
     findings

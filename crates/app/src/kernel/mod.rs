@@ -4,8 +4,10 @@
 
 pub mod boot;
 pub mod endings;
+pub mod firewall;
 pub mod holder;
 pub mod message;
+pub mod meter;
 pub mod notes;
 pub mod ports;
 pub mod process;
@@ -16,6 +18,10 @@ use std::{
     os::fd::{AsRawFd as _, OwnedFd},
     path::PathBuf,
 };
+
+/// Where programs of the system's are, for those whose PATH lacks the half of it.
+pub(crate) const PATH_WITH_SBIN: &str =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Where /proc shows what a descriptor of ours is.
 fn descriptor_path(descriptor: &OwnedFd) -> PathBuf {

@@ -10,13 +10,20 @@
 use rustix::{
     process::Pid,
     thread::{
-        CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
+        CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
+        configure_capability_in_ambient_set, set_capabilities,
     },
 };
+
+use crate::config::MeterKind;
 
 /// How all of them are given to a daemon that is not root.
 pub const HINT: &str = "run as root, or in sshmeter's systemd unit: \
     AmbientCapabilities=CAP_SYS_PTRACE CAP_DAC_READ_SEARCH CAP_NET_ADMIN";
+
+/// How a daemon that is not root may change the firewall.
+pub const FIREWALL_HINT: &str = "run as root, or give sshmeter's systemd unit the rights of \
+    sshmeter-firewall.conf (AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW)";
 
 /// One right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +32,24 @@ pub enum Right {
     Trace,
     /// CAP_DAC_READ_SEARCH.
     Read,
-    /// CAP_NET_ADMIN.
+    /// CAP_NET_ADMIN, given up once the queue of ends is made.
     Queue,
+    /// CAP_NET_ADMIN, kept by a meter that counts at the firewall.
+    Rules,
+    /// CAP_NET_RAW, which the older kind of iptables asks for.
+    Raw,
 }
 
 impl Right {
-    /// All that sshmeter has a use for.
-    pub const ALL: [Self; 3] = [Self::Trace, Self::Read, Self::Queue];
+    /// What a kind of meter has a use for.
+    #[must_use]
+    pub fn of_meter(kind: MeterKind) -> &'static [Self] {
+        match kind {
+            MeterKind::Sockdiag => &[Self::Trace, Self::Read, Self::Queue],
+            MeterKind::Nftables => &[Self::Trace, Self::Read, Self::Rules],
+            MeterKind::Iptables => &[Self::Trace, Self::Read, Self::Rules, Self::Raw],
+        }
+    }
 
     /// What the kernel calls it.
     #[must_use]
@@ -39,7 +57,8 @@ impl Right {
         match self {
             Self::Trace => "CAP_SYS_PTRACE",
             Self::Read => "CAP_DAC_READ_SEARCH",
-            Self::Queue => "CAP_NET_ADMIN",
+            Self::Queue | Self::Rules => "CAP_NET_ADMIN",
+            Self::Raw => "CAP_NET_RAW",
         }
     }
 
@@ -54,6 +73,11 @@ impl Right {
             Self::Queue => {
                 "to enlarge the queue of ended connections, at the start; then it is given up"
             }
+            Self::Rules => {
+                "to put, read and remove the firewall's counter rules, and to enlarge the queue \
+                 of ended connections"
+            }
+            Self::Raw => "for iptables-legacy, which opens a raw socket to change rules",
         }
     }
 
@@ -61,7 +85,8 @@ impl Right {
         match self {
             Self::Trace => CapabilitySet::SYS_PTRACE,
             Self::Read => CapabilitySet::DAC_READ_SEARCH,
-            Self::Queue => CapabilitySet::NET_ADMIN,
+            Self::Queue | Self::Rules => CapabilitySet::NET_ADMIN,
+            Self::Raw => CapabilitySet::NET_RAW,
         }
     }
 }
@@ -129,6 +154,24 @@ pub fn keep_from_children() {
     let _unknown = clear_ambient_capability_set();
 }
 
+/// Starts a program of the firewall's with the rights that it needs, where this
+/// thread has them; others that it starts get none of them.
+pub fn lend_for_network<T>(start: impl FnOnce() -> T) -> T {
+    const LENT: [CapabilitySet; 2] = [CapabilitySet::NET_ADMIN, CapabilitySet::NET_RAW];
+    if let Ok(mut held) = capabilities(None) {
+        let lent = held.permitted & (LENT[0] | LENT[1]);
+        held.inheritable |= lent;
+        let _refused = set_capabilities(None, held);
+        for capability in LENT.into_iter().filter(|one| lent.contains(*one)) {
+            // What is refused the program will miss, and say so.
+            let _refused = configure_capability_in_ambient_set(capability, true);
+        }
+    }
+    let started = start();
+    keep_from_children();
+    started
+}
+
 /// Gives up what is needed only to open the meter, for this thread and those it
 /// starts from now on.
 ///
@@ -179,7 +222,8 @@ mod tests {
             assert!(!Rights::here().has(Right::Queue));
             let thread = rustix::thread::gettid().as_raw_nonzero().get();
             let told = Rights::of_daemon(thread.unsigned_abs()).unwrap();
-            for right in Right::ALL {
+            for right in Right::of_meter(MeterKind::Sockdiag) {
+                let right = *right;
                 assert_eq!(told.has(right), before.has(right), "{right:?}");
             }
         })

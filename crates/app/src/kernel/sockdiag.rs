@@ -18,7 +18,11 @@ use rustix::{
         sockopt::{self, Timeout},
     },
 };
-use sshmeter_core::meter::{Remains, Socket};
+use sshmeter_core::{
+    identity::Endpoint,
+    meter::{Remains, Socket},
+    units::Flow,
+};
 
 use super::{
     endings::{Endings, Heard},
@@ -26,6 +30,7 @@ use super::{
         Answer, CONNECTED_STATES, Family, Filter, LISTENING_STATES, Message, dump_request,
         exact_request, messages,
     },
+    meter::Meter,
 };
 
 /// Netlink cuts what does not fit, and a dump's datagrams grow with the buffer.
@@ -42,6 +47,9 @@ pub struct Dump {
     pub is_complete: bool,
     /// How often it was begun anew, since it changed while it was read.
     pub interruptions: u64,
+    /// The last figures of a firewall's rules that had no connection any more, by
+    /// client.
+    pub removed: Vec<(Endpoint, Flow)>,
 }
 
 /// The meter.
@@ -73,27 +81,17 @@ impl SocketMeter {
         &self.ports
     }
 
-    /// Counts these ports from now on.
-    ///
-    /// # Errors
-    /// Where the kernel refuses the filter.
-    pub fn watch(&mut self, ports: &[u16]) -> Result<()> {
-        self.endings.watch(ports)?;
-        self.ports = ports.to_vec();
-        Ok(())
-    }
-
-    /// Every connection on the watched ports, with its figures now.
-    ///
-    /// # Errors
-    /// Where the kernel refuses or does not answer.
-    pub fn connections(&mut self) -> Result<Dump> {
-        let dump = self.dump_connections();
-        if dump.is_err() {
-            // What is left of the answer must not be taken for the next one's.
-            self.questions = question_socket()?;
-        }
-        dump
+    /// Whether the client of a connection that ended is connected again from the
+    /// same address and port, to any of the ports that are counted. Where the
+    /// kernel does not answer, it may be.
+    pub(super) fn is_connected_again(&self, ended: &Socket) -> bool {
+        self.ports.iter().any(|port| {
+            let local = Endpoint::new(ended.local.ip(), *port);
+            match ask(&self.questions, &exact_request(local, ended.peer)) {
+                Ok(answer) => answer.is_some_and(|answer| answer.counted),
+                Err(_) => true,
+            }
+        })
     }
 
     fn dump_connections(&mut self) -> Result<Dump> {
@@ -106,25 +104,34 @@ impl SocketMeter {
         }
         dump_both(&self.questions, CONNECTED_STATES, filter, &mut self.buffer)
     }
+}
 
-    /// Waits until an end can be read.
-    ///
-    /// # Errors
-    /// Where the descriptor cannot be polled.
-    pub async fn ended(&self) -> io::Result<()> {
-        self.endings.ready().await
+impl Meter for SocketMeter {
+    fn name(&self) -> &'static str {
+        "sockdiag"
     }
 
-    /// Takes all ends that wait, without waiting for more; `note` is told of
-    /// each before it leaves the kernel's queue.
-    pub fn endings(&mut self, note: &mut dyn FnMut(&Socket)) -> Heard {
+    fn watch(&mut self, ports: &[u16]) -> Result<()> {
+        self.endings.watch(ports)?;
+        self.ports = ports.to_vec();
+        Ok(())
+    }
+
+    fn connections(&mut self) -> Result<Dump> {
+        let dump = self.dump_connections();
+        if dump.is_err() {
+            // What is left of the answer must not be taken for the next one's.
+            self.questions = question_socket()?;
+        }
+        dump
+    }
+
+    fn queue(&self) -> &Endings {
+        &self.endings
+    }
+
+    fn endings(&mut self, note: &mut dyn FnMut(&Socket)) -> Heard {
         self.endings.take(&self.questions, &mut self.buffer, note)
-    }
-
-    /// How many ends the kernel could not announce since the queue was opened.
-    #[must_use]
-    pub fn missed_endings(&self) -> Option<u64> {
-        self.endings.missed()
     }
 }
 
@@ -134,21 +141,28 @@ pub(super) fn remains(questions: &OwnedFd, ended: &Socket) -> Remains {
     const FIN_WAIT2: u8 = 5;
     const TIME_WAIT: u8 = 6;
     let request = exact_request(ended.local, ended.peer);
-    let mut buffer = [0; 1024];
-    let length = rustix::net::send(questions, &request, SendFlags::empty())
-        .and_then(|_| receive(questions, &mut buffer))
-        .unwrap_or_default();
-    match messages(&buffer[..length]).next() {
-        Some(Message::Socket(Answer {
+    match ask(questions, &request).unwrap_or_default() {
+        Some(Answer {
             state: FIN_WAIT2,
             counted: false,
             ..
-        })) => Remains::AwaitsFin,
-        Some(Message::Socket(Answer {
+        }) => Remains::AwaitsFin,
+        Some(Answer {
             state: TIME_WAIT, ..
-        })) => Remains::HasFin,
+        }) => Remains::HasFin,
         _ => Remains::Nothing,
     }
+}
+
+/// Asks for one socket; `None` where there is none.
+fn ask(questions: &OwnedFd, request: &[u8]) -> Result<Option<Answer>, Errno> {
+    let mut buffer = [0; 1024];
+    rustix::net::send(questions, request, SendFlags::empty())?;
+    let length = receive(questions, &mut buffer)?;
+    Ok(match messages(&buffer[..length]).next() {
+        Some(Message::Socket(answer)) => Some(answer),
+        _ => None,
+    })
 }
 
 /// Every listening TCP socket of this network namespace.
