@@ -101,14 +101,7 @@ impl Keeper {
     /// A command that will run inside.
     #[must_use]
     pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("nsenter");
-        command
-            .args(["--target", &self.leader.to_string()])
-            .args(["--mount", "--net", "--pid", "--uts", "--ipc", "--"])
-            .arg(program)
-            .env_clear()
-            .envs(environment());
-        command
+        entering(self.leader, program)
     }
 
     /// Runs a command inside and gives all it said.
@@ -195,6 +188,18 @@ impl Drop for Keeper {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A command that will run in the namespaces of a process.
+pub(crate) fn entering(leader: u32, program: &str) -> Command {
+    let mut command = Command::new("nsenter");
+    command
+        .args(["--target", &leader.to_string()])
+        .args(["--mount", "--net", "--pid", "--uts", "--ipc", "--"])
+        .arg(program)
+        .env_clear()
+        .envs(environment());
+    command
 }
 
 fn environment() -> [(&'static str, &'static str); 4] {

@@ -13,6 +13,7 @@
 mod boot;
 mod capture;
 mod client;
+mod counter;
 pub mod crash;
 mod daemon;
 mod ground;
@@ -30,6 +31,7 @@ mod wire;
 
 pub use capture::{Capture, Truth};
 pub use client::{Client, Family, OpenVisit, Visit, VisitBuilder};
+pub use counter::{Counter, Counts};
 pub use daemon::{Answer, Daemon, End, Report, Row, Session};
 pub use ground::{MUST_RUN, binary, boots, missing, stands, stands_with};
 pub use judge::{Judgement, NOBODY, Running, Tolerance, judge, must_agree};

@@ -18,6 +18,7 @@ use crate::{
     boot,
     capture::{Capture, Place},
     client::Client,
+    counter::Counter,
     daemon::Daemon,
     ground,
     keeper::{HOLD, Keeper},
@@ -292,6 +293,18 @@ impl Machine {
         let number = self.captures.get();
         self.captures.set(number + 1);
         number
+    }
+
+    /// Starts to count at hooks of the server's packet filter.
+    #[must_use]
+    pub fn counter(&self) -> Counter {
+        Counter::start(&self.server, &self.ports)
+    }
+
+    /// Makes the server hand large packets down, to be cut after the packet
+    /// filter has seen them, as servers usually do; for connections from now on.
+    pub fn send_large_packets(&self) {
+        wire::send_large_packets(&self.server);
     }
 
     /// Starts sshmeter as it comes, and waits until it counts.

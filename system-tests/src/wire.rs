@@ -35,6 +35,11 @@ const NO_WAIT: &str = "for each in /proc/sys/net/ipv6/conf/*/accept_dad; do \
 
 const NO_OFFLOAD: &str = "tso off gso off gro off tx off rx off sg off";
 
+/// A packet filter sees what leaves TCP, which is up to 64 KB at once with one
+/// header, and is cut into what the wire takes only later. So that it sees what
+/// the capture sees, TCP makes each segment a packet of its own.
+const ONE_BY_ONE: &str = "ip link set dev eth0 gso_max_segs 1";
+
 const ROUTER_S_END: &str =
     "router ethtool -K wire tso off gso off gro off tx off rx off sg off >/dev/null
         router ip addr add 10.77.0.254/24 dev wire
@@ -78,6 +83,7 @@ fn add(server: &Keeper, client: &Keeper) {
 pub(crate) fn connect(server: &Keeper) {
     server.shell(&format!(
         "ethtool -K eth0 {NO_OFFLOAD} >/dev/null
+        {ONE_BY_ONE}
         ip addr add 10.77.0.1/24 dev eth0
         {NO_WAIT}
         ip addr add fd00:77::1/64 dev eth0 nodad
@@ -118,6 +124,11 @@ fn route(client: &Keeper) {
         echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind
         {CALM}"
     ));
+}
+
+/// Undoes [`ONE_BY_ONE`].
+pub(crate) fn send_large_packets(server: &Keeper) {
+    server.shell("ip link set dev eth0 gso_max_segs 65535");
 }
 
 /// Waits until the kernel has noticed that the links have a carrier, which it

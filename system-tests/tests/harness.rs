@@ -78,6 +78,61 @@ fn the_capture_counts_what_was_sent() {
     }
 }
 
+/// What goes up, down, and there and back, over both families.
+fn move_megabytes(machine: &Machine) {
+    for family in [Family::V4, Family::V6] {
+        let visit = |user| machine.client().visit(user).over(family);
+        visit("alice").send(1_000_000, "cat >/dev/null");
+        visit("bob").run("head -c 2000000 /dev/zero");
+        visit("carol").send(500_000, "cat");
+        visit("alice").fail();
+    }
+    machine.wait_until_quiet();
+}
+
+#[test]
+fn the_counter_counts_what_crosses_the_wire() {
+    if !stands("the_counter_counts_what_crosses_the_wire") {
+        return;
+    }
+    let machine = Machine::builder().ports(&[22, 2222]).start();
+    let (capture, counter) = (machine.capture(), machine.counter());
+    move_megabytes(&machine);
+    let truth = capture.finish();
+    // Nobody can take it away, whatever is done to the rules of others.
+    machine.server().run("nft", &["flush", "ruleset"]);
+    let counts = counter.read();
+    assert_eq!(counts.connections.len(), 8);
+    for (peer, connection) in truth.connections {
+        let counted = counts.connections.get(&peer);
+        assert_eq!(counted, Some(&connection.wire), "{connection:?}");
+    }
+}
+
+#[test]
+fn the_counter_sees_large_packets_as_one() {
+    if !stands("the_counter_sees_large_packets_as_one") {
+        return;
+    }
+    let machine = Machine::builder().start();
+    machine.send_large_packets();
+    let (capture, counter) = (machine.capture(), machine.counter());
+    move_megabytes(&machine);
+    let (truth, counts) = (capture.finish(), counter.read());
+    let mut headers = Vec::new();
+    for (peer, connection) in truth.connections {
+        let counted = counts.connections[&peer];
+        assert_eq!(counted.inbound, connection.wire.inbound, "{connection:?}");
+        let missing = connection.wire.outbound - counted.outbound;
+        if connection.payload.outbound > 1_000_000 {
+            headers.push(missing * 1000 / connection.wire.outbound);
+        }
+    }
+    println!("of downloads, out of a thousand bytes the filter missed {headers:?}");
+    assert_eq!(headers.len(), 2);
+    assert!(headers.iter().all(|missing| (10..60).contains(missing)));
+}
+
 #[test]
 fn what_no_daemon_heard_and_what_does_not_add_up_is_found() {
     if !stands("what_no_daemon_heard_and_what_does_not_add_up_is_found") {
