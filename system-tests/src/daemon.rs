@@ -57,6 +57,8 @@ pub struct Session {
     pub peer: End,
     /// The server's end.
     pub local: End,
+    /// sshd's process for it.
+    pub pid: Option<u32>,
     /// When it began.
     pub opened: jiff::Timestamp,
     /// When it ended.

@@ -10,6 +10,8 @@ use std::{
     sync::OnceLock,
 };
 
+use crate::meter::Meter;
+
 /// Where this is set, as in CI, a test that cannot run fails instead.
 pub const MUST_RUN: &str = "SSHMETER_TESTS_MUST_RUN";
 
@@ -57,6 +59,24 @@ pub fn boots(name: &str) -> bool {
     static MISSING: OnceLock<Option<String>> = OnceLock::new();
     let missing = missing().or_else(|| MISSING.get_or_init(find_missing_to_boot).as_deref());
     stands_on(name, missing)
+}
+
+/// The same for a test in which this meter counts.
+#[must_use]
+pub fn counts_with(name: &str, meter: Meter) -> bool {
+    let program = meter.xtables().filter(|program| !installed(program));
+    if let Some(program) = program {
+        return left_out(name, &format!("needs iptables: {program} is not installed"));
+    }
+    let missing = missing().map(str::to_owned).or_else(|| {
+        let what = format!("rules of {meter:?}");
+        tried(
+            &what,
+            &["--mount", "--net"],
+            &format!("set -e; mount -t tmpfs run /run; {}", meter.trial()),
+        )
+    });
+    stands_on(name, missing.as_deref())
 }
 
 /// The same for a test that needs further programs.

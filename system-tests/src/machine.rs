@@ -23,6 +23,7 @@ use crate::{
     ground,
     keeper::{HOLD, Keeper},
     manager::ServiceManager,
+    meter::Meter,
     process::Process,
     service::{self, Service},
     users::{User, quoted, script, standard_users},
@@ -57,6 +58,8 @@ pub struct MachineBuilder {
     users: Vec<User>,
     binary: Option<PathBuf>,
     ledger_folder: Option<PathBuf>,
+    meter: Meter,
+    meter_lines: String,
 }
 
 /// A throwaway server with its client.
@@ -68,6 +71,7 @@ pub struct Machine {
     server: Keeper,
     log: Log,
     ports: Vec<u16>,
+    meter: Meter,
     captures: Cell<usize>,
 }
 
@@ -125,6 +129,21 @@ impl MachineBuilder {
         self
     }
 
+    /// What sshmeter counts by, as its config says; without this it has no
+    /// config, and counts by sockets.
+    #[must_use]
+    pub fn meter(mut self, meter: Meter) -> Self {
+        self.meter = meter;
+        self
+    }
+
+    /// Further lines for the config's `[meter]`.
+    #[must_use]
+    pub fn meter_lines(mut self, lines: &str) -> Self {
+        self.meter_lines = lines.to_owned();
+        self
+    }
+
     /// Makes the machine and waits until it can be logged in to.
     #[must_use]
     pub fn start(self) -> Machine {
@@ -142,6 +161,7 @@ impl MachineBuilder {
             server,
             log: self.log,
             ports: self.ports.clone(),
+            meter: self.meter,
             captures: Cell::new(0),
         };
         if self.booted {
@@ -169,6 +189,7 @@ impl MachineBuilder {
             format!("mkdir -p var/lib/sshmeter; mount --bind {folder} var/lib/sshmeter")
         });
         let ledger = ledger.unwrap_or_default();
+        let config = self.config_script();
         let sshd_config = quoted(&self.sshd_config_file());
         format!(
             "set -eu; exec 2>&1
@@ -201,11 +222,24 @@ impl MachineBuilder {
             mkdir -p etc/ssh
             tr -d - </proc/sys/kernel/random/uuid >etc/machine-id
             {ledger}
+            {config}
             {users}
             printf %s {sshd_config} >etc/ssh/sshd_config
             ssh-keygen -q -t ed25519 -N '' -f etc/ssh/ssh_host_ed25519_key
             pivot_root . mnt; umount -l mnt; cd /
             ip link set lo up"
+        )
+    }
+
+    fn config_script(&self) -> String {
+        if self.meter == Meter::Sockdiag && self.meter_lines.is_empty() {
+            return String::new();
+        }
+        let config = quoted(&self.meter.config(&self.meter_lines));
+        format!(
+            "{}
+            mkdir etc/sshmeter; printf %s {config} >etc/sshmeter/config.toml",
+            self.meter.script()
         )
     }
 
@@ -238,6 +272,8 @@ impl Machine {
             users: standard_users(),
             binary: None,
             ledger_folder: None,
+            meter: Meter::Sockdiag,
+            meter_lines: String::new(),
         }
     }
 
@@ -251,6 +287,12 @@ impl Machine {
     #[must_use]
     pub fn server(&self) -> &Keeper {
         &self.server
+    }
+
+    /// What sshmeter counts by.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        self.meter
     }
 
     /// Who writes the log.

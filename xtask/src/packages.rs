@@ -31,6 +31,8 @@ const NEEDED: &[(&str, &str)] = &[
     ("ss", "iproute2"),
     ("tcpdump", "tcpdump"),
     ("nft", "nftables"),
+    ("xtables-nft-multi", "iptables"),
+    ("xtables-legacy-multi", "iptables"),
     ("ethtool", "ethtool"),
     ("ps", "procps"),
     ("unshare", "util-linux"),
