@@ -107,6 +107,17 @@ impl MachineBuilder {
         self
     }
 
+    /// One user more, under any name that a line of /etc/passwd can hold.
+    #[must_use]
+    pub fn user(mut self, name: &str) -> Self {
+        let uid = self.users.iter().map(|user| user.uid).max();
+        self.users.push(User {
+            name: name.to_owned(),
+            uid: uid.map_or(2000, |uid| uid + 1),
+        });
+        self
+    }
+
     /// No sshd: the test starts something else, or nothing.
     #[must_use]
     pub fn without_sshd(mut self) -> Self {
@@ -388,7 +399,7 @@ impl Machine {
     /// Installs sshmeter on a booted machine as the README says, which starts it.
     #[must_use]
     pub fn install(&self) -> Service<'_> {
-        Service::install(&self.server)
+        Service::install(&self.server, self.meter)
     }
 
     /// Starts the installed sshmeter again.
@@ -412,6 +423,12 @@ impl Machine {
     /// Connects the server to a wire that was laid anew.
     pub fn connect_the_wire(&self) {
         wire::connect(&self.server);
+    }
+
+    /// Makes both ends send again what is not answered as soon as Linux does by
+    /// itself; on a clean wire they give a busy machine more time.
+    pub fn retry_as_usual(&self) {
+        wire::retry_as_usual(&self.server, self.client.keeper());
     }
 
     /// Makes the router lose packets from now on.

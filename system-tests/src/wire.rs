@@ -21,17 +21,27 @@ pub struct Loss(pub u8);
 /// A clean wire has to be clean, or nothing on it could be asked to be equal to
 /// the byte. Where a sending thread moves between processors, packets would
 /// overtake each other in a veth pair, and a full backlog would lose them: so
-/// one processor takes all, and windows are small enough for its queue. And on
-/// a machine that is busy with tests a stall is no loss, so no lone packet is
-/// sent again to probe for one.
+/// one processor takes all, and windows (see [`ROUTE`]) are small enough for its
+/// queue, which the wires of all tests share, and for that of a socket whose owner
+/// was interrupted. And on a machine that is busy with tests a stall is no loss, so
+/// no lone packet is sent again to probe for one.
 const CALM: &str = "for queue in /sys/class/net/*/queues/rx-0/rps_cpus; do \
-     echo 1 >$queue; done; echo 4096 131072 800000 >/proc/sys/net/ipv4/tcp_rmem; \
+     echo 1 >$queue; done; echo 4096 1048576 1048576 >/proc/sys/net/ipv4/tcp_rmem; \
+     echo 0 >/proc/sys/net/ipv4/tcp_moderate_rcvbuf; \
      echo 0 >/proc/sys/net/ipv4/tcp_early_retrans";
 
 /// While a link-local address is tentative its host asks for no neighbour, and
 /// the first SYN-ACK would wait long enough for the SYN to be repeated.
 const NO_WAIT: &str = "for each in /proc/sys/net/ipv6/conf/*/accept_dad; do \
      echo 0 >$each; done";
+
+/// How a host sends and receives: a window of some seventy packets, and nothing is
+/// sent again for want of an answer before a busy machine had the time to give one.
+/// On a clean wire that would be a second copy, whose payload no counter of the
+/// receiver's has.
+const ROUTE: &str = "window 100000 rto_min 2s";
+/// The same with Linux' own haste, where packets do get lost.
+const HASTY_ROUTE: &str = "window 100000 rto_min 200ms";
 
 const NO_OFFLOAD: &str = "tso off gso off gro off tx off rx off sg off";
 
@@ -88,8 +98,8 @@ pub(crate) fn connect(server: &Keeper) {
         {NO_WAIT}
         ip addr add fd00:77::1/64 dev eth0 nodad
         ip link set eth0 up
-        ip route add default via 10.77.0.254
-        ip route add default via fd00:77::fe
+        ip route add default via 10.77.0.254 {ROUTE}
+        ip route add default via fd00:77::fe {ROUTE}
         {CALM}"
     ));
 }
@@ -117,8 +127,8 @@ fn route(client: &Keeper) {
         router bash -c 'echo 1 >/proc/sys/net/ipv6/conf/all/forwarding'
         router ip route add 10.78.0.0/16 via 10.79.0.1
         router ip route add fd00:78::/64 via fd00:79::1
-        ip route add default via 10.79.0.2
-        ip route add default via fd00:79::2
+        ip route add default via 10.79.0.2 {ROUTE}
+        ip route add default via fd00:79::2 {ROUTE}
         ip route add local 10.78.0.0/16 dev lo
         ip route add local fd00:78::/64 dev lo
         echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind
@@ -145,11 +155,23 @@ pub(crate) fn wait_until_up(client: &Keeper) {
     });
 }
 
+/// Makes both ends send again as soon and as often as Linux does by itself.
+pub(crate) fn retry_as_usual(server: &Keeper, client: &Keeper) {
+    for (end, [ipv4, ipv6]) in [
+        (server, ["10.77.0.254", "fd00:77::fe"]),
+        (client, ["10.79.0.2", "fd00:79::2"]),
+    ] {
+        end.shell(&format!(
+            "echo 3 >/proc/sys/net/ipv4/tcp_early_retrans
+            ip route change default via {ipv4} {HASTY_ROUTE}
+            ip route change default via {ipv6} {HASTY_ROUTE}"
+        ));
+    }
+}
+
 /// Makes the router lose packets from now on, and both ends try as hard as ever.
 pub(crate) fn lose(server: &Keeper, client: &Keeper, loss: Loss) {
-    for end in [server, client] {
-        end.shell("echo 3 >/proc/sys/net/ipv4/tcp_early_retrans");
-    }
+    retry_as_usual(server, client);
     let percent = loss.0;
     client.shell(&format!(
         "ip netns exec router nft -f - <<'END'

@@ -96,6 +96,7 @@ fn a_client_vanishes() {
         .sshd_config("ClientAliveInterval 2\nClientAliveCountMax 2")
         .start();
     // A connection that nobody reads any more is given up in seconds, not in minutes.
+    machine.retry_as_usual();
     machine.server().shell(
         "echo 3 >/proc/sys/net/ipv4/tcp_orphan_retries; echo 5 >/proc/sys/net/ipv4/tcp_retries2",
     );
@@ -171,6 +172,7 @@ fn an_address_changes() {
     let machine = Machine::builder()
         .sshd_config("ClientAliveInterval 2\nClientAliveCountMax 2")
         .start();
+    machine.retry_as_usual();
     machine.server().shell(
         "echo 3 >/proc/sys/net/ipv4/tcp_orphan_retries; echo 5 >/proc/sys/net/ipv4/tcp_retries2",
     );
