@@ -5,7 +5,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    process::{Command, Stdio},
+    process::{ChildStdin, Command, Stdio},
     sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
@@ -328,6 +328,35 @@ impl VisitBuilder<'_> {
         }
     }
 
+    /// Starts a command by dropbear's client, which takes any user's name, while
+    /// OpenSSH's refuses those that a shell might stumble over.
+    #[must_use]
+    pub fn open_by_dropbear(mut self, command: &str) -> OpenVisit {
+        self.what = format!("dbclient {command}");
+        let keeper = &self.client.keeper;
+        let key = format!("{}.dropbear", self.user.key());
+        let converted = ["openssh", "dropbear", &self.user.key(), &key];
+        keeper.run("dropbearconvert", &converted);
+        let from = match self.address {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("[{address}]"),
+        };
+        let mut client = keeper.command("dbclient");
+        client
+            .args(["-y", "-y", "-T", "-p", &self.port.to_string()])
+            .args(["-b", &from, "-i", &key, "-l", &self.user.name])
+            .args([&self.host(false), command])
+            .env("HOME", "/mnt")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let process = keeper.spawn(&mut client, &self.what);
+        OpenVisit {
+            visit: self.visit(),
+            process,
+        }
+    }
+
     /// The `ssh` command up to and with the host.
     #[must_use]
     pub fn ssh(&self) -> Command {
@@ -356,7 +385,10 @@ impl VisitBuilder<'_> {
             .arg("-o")
             .arg(format!("BindAddress={}", self.address))
             .arg("-o")
-            .arg(format!("User=\"{}\"", self.user.name.replace('\\', r"\\")));
+            .arg(format!(
+                "User=\"{}\"",
+                self.user.name.replace('\\', r"\\").replace('"', "\\\"")
+            ));
         // ssh takes the first value it sees, and the file's come last.
         for option in &self.options {
             command.args(["-o", option]);
@@ -374,6 +406,15 @@ impl VisitBuilder<'_> {
 }
 
 impl OpenVisit {
+    /// What ssh reads.
+    ///
+    /// # Panics
+    /// When it was closed already.
+    pub fn input(&mut self) -> &mut ChildStdin {
+        let input = self.process.child().stdin.as_mut();
+        input.expect("ssh still reads")
+    }
+
     /// Whether ssh still runs.
     pub fn runs(&mut self) -> bool {
         self.process.runs()

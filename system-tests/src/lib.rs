@@ -45,7 +45,7 @@ pub use manager::ServiceManager;
 pub use meter::Meter;
 pub use packets::{Connection, Flow, read_capture};
 pub use process::Process;
-pub use rules::{Pair, Rule, comment, escaped, pairs};
+pub use rules::{Pair, Rule, escaped, pairs, tells};
 pub use service::Service;
 pub use users::{User, standard_users};
 pub use wire::Loss;

@@ -17,6 +17,10 @@ use crate::{
 /// not take until the next reading, which comes by itself after ten.
 const SOON: Duration = Duration::from_secs(6);
 
+/// Nftables has room for 128 bytes of comment, iptables for 256. Escapes are not
+/// cut in two.
+const LEAST_ROOM: usize = 100;
+
 /// A rule that counts one direction of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -74,7 +78,7 @@ impl Machine {
             let session = sessions.iter().find(|one| one.peer.ip == visit.address);
             if let (Some(session), [pair]) = (session, &pairs(&found)[..])
                 && Some(&session.user) == visit.user.as_ref()
-                && pair.comment == comment(session)
+                && tells(&pair.comment, session)
             {
                 return;
             }
@@ -142,11 +146,18 @@ pub fn pairs(rules: &[Rule]) -> Vec<Pair> {
         .collect()
 }
 
-/// The comment that a session's rules must have: `pid:PID user:USER`.
+/// Whether a comment is that of a session: `pid:PID user:USER`, where a user of
+/// whom there is no room for more is cut and ends with a checksum.
 #[must_use]
-pub fn comment(session: &Session) -> String {
+pub fn tells(comment: &str, session: &Session) -> bool {
     let pid = session.pid.map_or("-".to_owned(), |pid| pid.to_string());
-    format!("pid:{pid} user:{}", escaped(&session.user))
+    let whole = format!("pid:{pid} user:{}", escaped(&session.user));
+    let is_cut = || {
+        let (begin, checksum) = comment.rsplit_once('~')?;
+        let is_checksum = checksum.len() == 8 && u32::from_str_radix(checksum, 16).is_ok();
+        Some(is_checksum && begin.len() > LEAST_ROOM && whole.starts_with(begin))
+    };
+    comment == whole || is_cut().unwrap_or(false)
 }
 
 /// A name as comments have it: what could mislead a reader is written in octal.

@@ -3,15 +3,20 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use crate::{daemon::Answer, keeper::Keeper, users::quoted, wait_for};
+use crate::{daemon::Answer, keeper::Keeper, meter::Meter, users::quoted, wait_for};
 
 /// Where a machine has the program that was built.
 pub(crate) const BUILT: &str = "usr/src/sshmeter/target/release/sshmeter";
 
 const README: &str = include_str!("../../README.md");
+const METERS: &str = include_str!("../../docs/meters.md");
 
-/// The files that the README's commands put in their places.
-const SHIPPED: [(&str, &str); 2] = [
+/// The files that the documents' commands put in their places.
+const SHIPPED: [(&str, &str); 3] = [
+    (
+        "dist/sshmeter-firewall.conf",
+        include_str!("../../dist/sshmeter-firewall.conf"),
+    ),
     (
         "dist/sshmeter.service",
         include_str!("../../dist/sshmeter.service"),
@@ -30,15 +35,24 @@ pub struct Service<'machine> {
 }
 
 impl<'machine> Service<'machine> {
-    /// Runs what the README says, but for the build, which was done.
-    pub(crate) fn install(server: &'machine Keeper) -> Self {
-        let mut script = "cd /usr/src/sshmeter; mkdir -p dist\n".to_owned();
+    /// Runs what the README says, but for the build, which was done; for a meter
+    /// that counts at the firewall, after what is to be installed for that.
+    pub(crate) fn install(server: &'machine Keeper, meter: Meter) -> Self {
+        // Where it fails, the service's own words are what one wants to read.
+        let mut script = "trap 'journalctl --unit=sshmeter --output=cat' ERR
+            cd /usr/src/sshmeter; mkdir -p dist\n"
+            .to_owned();
         for (path, content) in SHIPPED {
             let content = quoted(content);
             // Writing to a String cannot fail.
             let _infallible = writeln!(script, "printf %s {content} >{path}");
         }
-        for line in readme_commands().filter(|line| !line.starts_with("cargo ")) {
+        let for_firewall = commands(METERS, "Rights").filter(|_| meter.has_rules());
+        let for_service = commands(README, "As a service");
+        for line in for_firewall
+            .filter(|line| line.starts_with("install "))
+            .chain(for_service.filter(|line| !line.starts_with("cargo ")))
+        {
             let _infallible = writeln!(script, "{line}");
         }
         server.shell(&script);
@@ -124,14 +138,11 @@ impl<'machine> Service<'machine> {
     }
 }
 
-/// The commands of the README's paragraph about the service.
-fn readme_commands() -> impl Iterator<Item = &'static str> {
-    let (_, after) = README
-        .split_once("\n## As a service\n")
-        .expect("the README tells how to run it as a service");
-    let block = after
-        .split("```")
-        .nth(1)
-        .expect("the README has commands for it");
+/// The commands of a document's chapter.
+fn commands(document: &'static str, chapter: &str) -> impl Iterator<Item = &'static str> {
+    let (_, after) = document
+        .split_once(&format!("\n## {chapter}\n"))
+        .expect("a chapter of the document");
+    let block = after.split("```").nth(1).expect("the chapter has commands");
     block.lines().skip(1)
 }

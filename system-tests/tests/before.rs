@@ -1,41 +1,67 @@
-//! Sessions older than the daemon are billed from their first byte.
+//! Sessions older than the daemon are billed from their first byte. A firewall
+//! counts them from then on, so what moved before is their sockets' figure.
 
 use std::time::Duration;
 
-use system_tests::{Log, Machine, Tolerance, must_agree, stands, wait_for};
+use system_tests::{Log, Machine, Meter, Tolerance, counts_with, must_agree, wait_for};
 
 #[test]
 fn known_by_the_past_of_a_log_file() {
-    if stands("before::known_by_the_past_of_a_log_file") {
-        an_old_session_is_billed_whole(Log::RsyslogTraditional, |_| ());
-    }
+    let name = "known_by_the_past_of_a_log_file";
+    an_old_session_is_billed_whole(name, Meter::Sockdiag, Log::RsyslogTraditional, |_| ());
 }
 
 #[test]
 fn known_by_the_past_of_the_journal() {
-    if stands("before::known_by_the_past_of_the_journal") {
-        an_old_session_is_billed_whole(Log::Journald, |_| ());
-    }
+    let name = "known_by_the_past_of_the_journal";
+    an_old_session_is_billed_whole(name, Meter::Sockdiag, Log::Journald, |_| ());
 }
 
 #[test]
 fn known_by_the_process_table_when_the_log_has_forgotten() {
-    if stands("before::known_by_the_process_table_when_the_log_has_forgotten") {
-        an_old_session_is_billed_whole(Log::RsyslogIso, |machine| {
-            machine
-                .server()
-                .shell("mv /var/log/auth.log /root/gone; kill -HUP $(cat /run/rsyslogd.pid)");
-            wait_for("a new log", Duration::from_secs(10), || {
-                machine.server().shell("logger -p auth.info hello");
-                let log = machine.server().path("/var/log/auth.log");
-                log.exists().then_some(())
-            });
-        });
-    }
+    let name = "known_by_the_process_table_when_the_log_has_forgotten";
+    an_old_session_is_billed_whole(name, Meter::Sockdiag, Log::RsyslogIso, forget);
 }
 
-fn an_old_session_is_billed_whole(log: Log, forget: impl FnOnce(&Machine)) {
-    let machine = Machine::builder().log(log).start();
+#[test]
+fn then_counted_by_nftables() {
+    let name = "then_counted_by_nftables";
+    an_old_session_is_billed_whole(name, Meter::Nftables, Log::RsyslogTraditional, |_| ());
+}
+
+#[test]
+fn then_counted_by_iptables() {
+    let name = "then_counted_by_iptables";
+    an_old_session_is_billed_whole(name, Meter::IptablesNft, Log::RsyslogIso, forget);
+}
+
+#[test]
+fn then_counted_by_legacy_iptables() {
+    let name = "then_counted_by_legacy_iptables";
+    an_old_session_is_billed_whole(name, Meter::IptablesLegacy, Log::Journald, |_| ());
+}
+
+fn forget(machine: &Machine) {
+    machine
+        .server()
+        .shell("mv /var/log/auth.log /root/gone; kill -HUP $(cat /run/rsyslogd.pid)");
+    wait_for("a new log", Duration::from_secs(10), || {
+        machine.server().shell("logger -p auth.info hello");
+        let log = machine.server().path("/var/log/auth.log");
+        log.exists().then_some(())
+    });
+}
+
+fn an_old_session_is_billed_whole(
+    name: &str,
+    meter: Meter,
+    log: Log,
+    forget: impl FnOnce(&Machine),
+) {
+    if !counts_with(&format!("before::{name}"), meter) {
+        return;
+    }
+    let machine = Machine::builder().log(log).meter(meter).start();
     let capture = machine.capture();
     let users = ["alice", "bob", r"DOM\carol", "two words"];
     let command = "head -c 1000000 /dev/zero; touch ~/half; read line; head -c 500000 /dev/zero";
@@ -61,6 +87,9 @@ fn an_old_session_is_billed_whole(log: Log, forget: impl FnOnce(&Machine)) {
         });
         (known.count() == users.len()).then_some(())
     });
+    for visit in &open {
+        machine.wait_for_rules(&visit.visit);
+    }
     let visits: Vec<_> = open
         .into_iter()
         .map(system_tests::OpenVisit::finish)

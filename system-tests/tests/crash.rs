@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use system_tests::{
-    Log, Machine, Tolerance, binary,
+    Log, Machine, Meter, Tolerance, binary, counts_with,
     crash::{Deaths, Plan, SEED, run, seed},
     must_agree, stands,
 };
@@ -54,30 +54,51 @@ fn what_ends_before_the_first_commit_has_a_name() {
 #[test]
 fn killed_at_random_moments_with_rsyslog() {
     if stands("crash::killed_at_random_moments_with_rsyslog") {
-        nothing_is_lost_or_doubled(Log::RsyslogIso, Deaths::Random(ROUNDS));
+        let deaths = Deaths::Random(ROUNDS);
+        nothing_is_lost_or_doubled(Log::RsyslogIso, Meter::Sockdiag, deaths);
     }
 }
 
 #[test]
 fn killed_at_random_moments_with_journald() {
     if stands("crash::killed_at_random_moments_with_journald") {
-        nothing_is_lost_or_doubled(Log::Journald, Deaths::Random(ROUNDS));
+        let deaths = Deaths::Random(ROUNDS);
+        nothing_is_lost_or_doubled(Log::Journald, Meter::Sockdiag, deaths);
+    }
+}
+
+#[test]
+fn killed_at_random_moments_counting_by_nftables() {
+    let name = "crash::killed_at_random_moments_counting_by_nftables";
+    if counts_with(name, Meter::Nftables) {
+        let deaths = Deaths::Random(ROUNDS);
+        nothing_is_lost_or_doubled(Log::RsyslogIso, Meter::Nftables, deaths);
+    }
+}
+
+#[test]
+fn killed_at_random_moments_counting_by_iptables() {
+    let name = "crash::killed_at_random_moments_counting_by_iptables";
+    if counts_with(name, Meter::IptablesNft) {
+        let deaths = Deaths::Random(ROUNDS);
+        nothing_is_lost_or_doubled(Log::Journald, Meter::IptablesNft, deaths);
     }
 }
 
 #[test]
 fn killed_at_chosen_points() {
     if stands("crash::killed_at_chosen_points") {
-        nothing_is_lost_or_doubled(Log::RsyslogIso, CHOSEN);
+        nothing_is_lost_or_doubled(Log::RsyslogIso, Meter::Sockdiag, CHOSEN);
     }
 }
 
-fn nothing_is_lost_or_doubled(log: Log, deaths: Deaths) {
+fn nothing_is_lost_or_doubled(log: Log, meter: Meter, deaths: Deaths) {
     let seed = seed();
     println!("{SEED}={seed}");
     let score = run(Plan {
         sshmeter: binary(),
         log,
+        meter,
         deaths,
         seed,
     });

@@ -1,10 +1,15 @@
 //! Everything people do over SSH is counted to the byte and billed to the right
-//! user, whoever writes the log.
+//! user, whoever writes the log and whatever counts.
+//!
+//! Each log is tried with the socket meter, and each meter of a firewall with one
+//! log: where a name comes from and what counts its bytes know nothing of each
+//! other.
 
 use std::time::Duration;
 
 use system_tests::{
-    Family, Log, Machine, SERVED, Tolerance, Visit, must_agree, standard_users, stands, wait_for,
+    Family, Log, Machine, Meter, OpenVisit, SERVED, Tolerance, Visit, counts_with, must_agree,
+    standard_users, wait_for,
 };
 
 /// What is on its way to a client that has gone is met with a reset, and after
@@ -13,27 +18,43 @@ const SILENCE: Duration = Duration::from_millis(700);
 
 #[test]
 fn with_rsyslog_and_traditional_stamps() {
-    if stands("exactness::with_rsyslog_and_traditional_stamps") {
-        everything_is_counted_to_the_byte(Log::RsyslogTraditional);
-    }
+    let name = "with_rsyslog_and_traditional_stamps";
+    everything_is_counted_to_the_byte(name, Log::RsyslogTraditional, Meter::Sockdiag);
 }
 
 #[test]
 fn with_rsyslog_and_rfc_3339_stamps() {
-    if stands("exactness::with_rsyslog_and_rfc_3339_stamps") {
-        everything_is_counted_to_the_byte(Log::RsyslogIso);
-    }
+    let name = "with_rsyslog_and_rfc_3339_stamps";
+    everything_is_counted_to_the_byte(name, Log::RsyslogIso, Meter::Sockdiag);
 }
 
 #[test]
 fn with_journald() {
-    if stands("exactness::with_journald") {
-        everything_is_counted_to_the_byte(Log::Journald);
-    }
+    everything_is_counted_to_the_byte("with_journald", Log::Journald, Meter::Sockdiag);
 }
 
-fn everything_is_counted_to_the_byte(log: Log) {
-    let mut machine = Machine::builder().log(log).ports(&[22, 2222]).start();
+#[test]
+fn by_nftables() {
+    everything_is_counted_to_the_byte("by_nftables", Log::RsyslogIso, Meter::Nftables);
+}
+
+#[test]
+fn by_iptables() {
+    everything_is_counted_to_the_byte("by_iptables", Log::Journald, Meter::IptablesNft);
+}
+
+#[test]
+fn by_legacy_iptables() {
+    let name = "by_legacy_iptables";
+    everything_is_counted_to_the_byte(name, Log::RsyslogTraditional, Meter::IptablesLegacy);
+}
+
+fn everything_is_counted_to_the_byte(name: &str, log: Log, meter: Meter) {
+    if !counts_with(&format!("exactness::{name}"), meter) {
+        return;
+    }
+    let builder = Machine::builder().log(log).meter(meter);
+    let mut machine = builder.ports(&[22, 2222]).start();
     machine.serve();
     let capture = machine.capture();
     let daemon = machine.daemon();
@@ -83,7 +104,11 @@ fn tunnels(machine: &Machine, family: Family) -> Vec<Visit> {
 
     let bare = visit("alice").open(&["-N"], None);
     std::thread::sleep(SILENCE);
-    vec![remote.close(), local.close(), dynamic.close(), bare.close()]
+    let open = [remote, local, dynamic, bare];
+    for tunnel in &open {
+        machine.wait_for_rules(&tunnel.visit);
+    }
+    open.map(OpenVisit::close).into()
 }
 
 /// One connection, many sessions: it is one line of the bill.
@@ -107,6 +132,7 @@ fn shared_connection(machine: &Machine, family: Family) -> Visit {
             .run("head -c 100000 /dev/zero");
     }
     std::thread::sleep(SILENCE);
+    machine.wait_for_rules(&master.visit);
     master.close()
 }
 

@@ -1,29 +1,62 @@
 //! A daemon that is stopped, killed and started again loses nothing that it
-//! could still read, and counts nothing twice.
+//! could still read, and counts nothing twice. A firewall's rules go on counting
+//! meanwhile.
+//!
+//! The meters of a firewall are killed once over a session that goes on, once
+//! while sessions end, and at moments of an end; which of them meets which log is
+//! spread. What is left out there is a log's own affair.
 
 use std::{fs::File, time::Duration};
 
 use jiff::Timestamp;
 use system_tests::{
-    Daemon, Log, Machine, NOBODY, OpenVisit, Tolerance, Visit, must_agree, stands, wait_for,
+    Daemon, Log, Machine, Meter, NOBODY, OpenVisit, Tolerance, Visit, counts_with, must_agree,
+    stands, wait_for,
 };
 
 #[test]
 fn a_session_outlives_a_stopped_daemon() {
-    if stands("restart::a_session_outlives_a_stopped_daemon") {
-        a_session_outlives_its_daemon(Log::RsyslogIso, |daemon| drop(daemon.stop()));
-    }
+    let name = "a_session_outlives_a_stopped_daemon";
+    a_session_outlives_its_daemon(name, Meter::Sockdiag, Log::RsyslogIso, stop);
 }
 
 #[test]
 fn a_session_outlives_a_killed_daemon() {
-    if stands("restart::a_session_outlives_a_killed_daemon") {
-        a_session_outlives_its_daemon(Log::Journald, |daemon| drop(daemon.kill()));
-    }
+    let name = "a_session_outlives_a_killed_daemon";
+    a_session_outlives_its_daemon(name, Meter::Sockdiag, Log::Journald, kill);
 }
 
-fn a_session_outlives_its_daemon(log: Log, end: impl Fn(Daemon)) {
-    let machine = Machine::builder().log(log).start();
+#[test]
+fn a_session_outlives_a_killed_daemon_with_nftables() {
+    let name = "a_session_outlives_a_killed_daemon_with_nftables";
+    a_session_outlives_its_daemon(name, Meter::Nftables, Log::RsyslogTraditional, kill);
+}
+
+#[test]
+fn a_session_outlives_a_killed_daemon_with_iptables() {
+    let name = "a_session_outlives_a_killed_daemon_with_iptables";
+    a_session_outlives_its_daemon(name, Meter::IptablesNft, Log::Journald, kill);
+}
+
+#[test]
+fn a_session_outlives_a_stopped_daemon_with_legacy_iptables() {
+    let name = "a_session_outlives_a_stopped_daemon_with_legacy_iptables";
+    a_session_outlives_its_daemon(name, Meter::IptablesLegacy, Log::RsyslogIso, stop);
+}
+
+fn stop(daemon: Daemon) {
+    drop(daemon.stop());
+}
+
+fn kill(daemon: Daemon) {
+    drop(daemon.kill());
+}
+
+fn a_session_outlives_its_daemon(name: &str, meter: Meter, log: Log, end: impl Fn(Daemon)) {
+    if !counts_with(&format!("restart::{name}"), meter) {
+        return;
+    }
+    let machine = Machine::builder().log(log).meter(meter).start();
     let capture = machine.capture();
     let daemon = machine.daemon();
     let command = "head -c 300000 /dev/zero; touch ~/half; read line; head -c 300000 /dev/zero";
@@ -32,6 +65,7 @@ fn a_session_outlives_its_daemon(log: Log, end: impl Fn(Daemon)) {
         let half = machine.server().output("test", &["-e", "/home/2001/half"]);
         half.status.success().then_some(())
     });
+    machine.wait_for_rules(&alice.visit);
     let early = machine
         .client()
         .visit("bob")
@@ -44,28 +78,54 @@ fn a_session_outlives_its_daemon(log: Log, end: impl Fn(Daemon)) {
         .client()
         .visit("carol")
         .run("head -c 100000 /dev/zero");
+    machine.wait_for_rules(&alice.visit);
     let visits = [early, late, alice.finish()];
     must_agree(&machine, capture, daemon, &visits, Tolerance::Exact);
 }
 
 #[test]
 fn what_ends_while_a_killed_daemon_is_down_is_counted_and_named() {
-    if stands("restart::what_ends_while_a_killed_daemon_is_down_is_counted_and_named") {
-        what_ends_while_no_daemon_runs_is_known(Log::RsyslogIso, |daemon| drop(daemon.kill()));
-    }
+    let name = "what_ends_while_a_killed_daemon_is_down_is_counted_and_named";
+    what_ends_while_no_daemon_runs_is_known(name, Meter::Sockdiag, Log::RsyslogIso, kill);
 }
 
 #[test]
 fn what_ends_while_a_stopped_daemon_is_down_is_counted_and_named() {
-    if stands("restart::what_ends_while_a_stopped_daemon_is_down_is_counted_and_named") {
-        what_ends_while_no_daemon_runs_is_known(Log::Journald, |daemon| drop(daemon.stop()));
-    }
+    let name = "what_ends_while_a_stopped_daemon_is_down_is_counted_and_named";
+    what_ends_while_no_daemon_runs_is_known(name, Meter::Sockdiag, Log::Journald, stop);
+}
+
+#[test]
+fn what_ends_while_a_stopped_daemon_is_down_with_nftables() {
+    let name = "what_ends_while_a_stopped_daemon_is_down_with_nftables";
+    what_ends_while_no_daemon_runs_is_known(name, Meter::Nftables, Log::Journald, stop);
+}
+
+#[test]
+fn what_ends_while_a_killed_daemon_is_down_with_iptables() {
+    let name = "what_ends_while_a_killed_daemon_is_down_with_iptables";
+    what_ends_while_no_daemon_runs_is_known(name, Meter::IptablesNft, Log::RsyslogIso, kill);
+}
+
+#[test]
+fn what_ends_while_a_killed_daemon_is_down_with_legacy_iptables() {
+    let name = "what_ends_while_a_killed_daemon_is_down_with_legacy_iptables";
+    let log = Log::RsyslogTraditional;
+    what_ends_while_no_daemon_runs_is_known(name, Meter::IptablesLegacy, log, kill);
 }
 
 /// Under a service manager that keeps descriptors: sessions that end while it is
 /// down, and those that begin and end, are as whole as those of before and after.
-fn what_ends_while_no_daemon_runs_is_known(log: Log, end: impl Fn(Daemon)) {
-    let machine = Machine::builder().log(log).start();
+fn what_ends_while_no_daemon_runs_is_known(
+    name: &str,
+    meter: Meter,
+    log: Log,
+    end: impl Fn(Daemon),
+) {
+    if !counts_with(&format!("restart::{name}"), meter) {
+        return;
+    }
+    let machine = Machine::builder().log(log).meter(meter).start();
     let manager = machine.service_manager();
     let capture = machine.capture();
     let mut daemon = manager.start(machine.server(), &[]);
@@ -73,6 +133,7 @@ fn what_ends_while_no_daemon_runs_is_known(log: Log, end: impl Fn(Daemon)) {
     for _ in 0..2 {
         let alice = opened(&machine, "alice");
         let bob = opened(&machine, "bob");
+        machine.wait_for_rules(&bob.visit);
         end(daemon);
         visits.push(alice.finish());
         visits.push(machine.client().visit("carol").scp_up(200_000));
@@ -110,10 +171,27 @@ fn what_ends_while_no_daemon_runs_is_known(log: Log, end: impl Fn(Daemon)) {
 
 #[test]
 fn what_ends_in_the_moment_of_a_kill_is_counted_and_named() {
-    if !stands("restart::what_ends_in_the_moment_of_a_kill_is_counted_and_named") {
+    let name = "what_ends_in_the_moment_of_a_kill_is_counted_and_named";
+    what_ends_in_the_moment_of_a_kill_is_known(name, Meter::Sockdiag);
+}
+
+#[test]
+fn what_ends_in_the_moment_of_a_kill_with_nftables() {
+    let name = "what_ends_in_the_moment_of_a_kill_with_nftables";
+    what_ends_in_the_moment_of_a_kill_is_known(name, Meter::Nftables);
+}
+
+#[test]
+fn what_ends_in_the_moment_of_a_kill_with_iptables() {
+    let name = "what_ends_in_the_moment_of_a_kill_with_iptables";
+    what_ends_in_the_moment_of_a_kill_is_known(name, Meter::IptablesNft);
+}
+
+fn what_ends_in_the_moment_of_a_kill_is_known(name: &str, meter: Meter) {
+    if !counts_with(&format!("restart::{name}"), meter) {
         return;
     }
-    let machine = Machine::builder().start();
+    let machine = Machine::builder().meter(meter).start();
     let manager = machine.service_manager();
     let capture = machine.capture();
     let mut visits = Vec::new();

@@ -2,13 +2,14 @@
 //! as long as you like, and what the ledger makes of it beside the capture.
 //!
 //! The tests do the same with a few rounds. Half of the rounds follow a log
-//! file, half the journal; after them come the chosen ways to end a daemon.
+//! file, half the journal; after them come the chosen ways to end a daemon, and
+//! a sixth as many rounds with each meter that counts at the firewall.
 
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use system_tests::{
-    Log,
+    Log, Meter,
     crash::{self, Deaths, Plan, SEED, Score},
     missing,
 };
@@ -35,19 +36,24 @@ pub(crate) fn run(rounds: u64) -> Result<()> {
         freeze: Duration::from_secs(30),
     };
     let mut all = Score::default();
-    for (log, deaths) in [
+    let sockdiag = [
         (Log::RsyslogIso, Deaths::Random(rounds.div_ceil(2))),
         (Log::Journald, Deaths::Random(rounds / 2)),
         (Log::RsyslogIso, chosen),
         (Log::Journald, chosen),
-    ] {
+    ]
+    .map(|(log, deaths)| (log, Meter::Sockdiag, deaths));
+    let firewall =
+        Meter::FIREWALLS.map(|meter| (Log::RsyslogIso, meter, Deaths::Random(rounds.div_ceil(6))));
+    for (log, meter, deaths) in sockdiag.into_iter().chain(firewall) {
         let score = crash::run(Plan {
             sshmeter: sshmeter.clone(),
             log,
+            meter,
             deaths,
             seed,
         });
-        println!("{log:?}, {deaths:?}: {score}");
+        println!("{log:?}, {meter:?}, {deaths:?}: {score}");
         all += score;
     }
     for (death, count) in &all.deaths {

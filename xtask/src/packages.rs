@@ -33,6 +33,8 @@ const NEEDED: &[(&str, &str)] = &[
     ("nft", "nftables"),
     ("xtables-nft-multi", "iptables"),
     ("xtables-legacy-multi", "iptables"),
+    ("ufw", "ufw"),
+    ("firewalld", "firewalld"),
     ("ethtool", "ethtool"),
     ("ps", "procps"),
     ("unshare", "util-linux"),
@@ -46,7 +48,13 @@ const NEEDED: &[(&str, &str)] = &[
     ("/usr/share/zoneinfo/Asia/Kathmandu", "tzdata"),
 ];
 
-const SERVICES: [&str; 3] = ["ssh.service", "ssh.socket", "rsyslog.service"];
+const SERVICES: [&str; 5] = [
+    "ssh.service",
+    "ssh.socket",
+    "rsyslog.service",
+    "ufw.service",
+    "firewalld.service",
+];
 
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 

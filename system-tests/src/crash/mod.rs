@@ -28,6 +28,7 @@ use crate::{
     judge::{Tolerance, judge},
     ledger::ledger_faults,
     machine::{Log, Machine},
+    meter::Meter,
 };
 
 /// Sets the seed, so that a run's decisions can be had again.
@@ -40,6 +41,8 @@ pub struct Plan {
     pub sshmeter: PathBuf,
     /// Who writes sshd's log.
     pub log: Log,
+    /// What it counts by.
+    pub meter: Meter,
     /// How the daemon ends.
     pub deaths: Deaths,
     /// Where decisions come from.
@@ -97,6 +100,7 @@ pub fn run(plan: Plan) -> Score {
     let mut machine = Machine::builder()
         .sshmeter(plan.sshmeter)
         .log(plan.log)
+        .meter(plan.meter)
         .ledger_folder(folder.path().to_owned())
         .start();
     traffic::serve(&mut machine);

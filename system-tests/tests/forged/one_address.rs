@@ -3,7 +3,7 @@
 
 use std::{thread::sleep, time::Duration};
 
-use system_tests::{Capture, Daemon, Log, Machine, Session, stands, wait_for};
+use system_tests::{Capture, Daemon, Log, Machine, Meter, Session, counts_with, stands, wait_for};
 
 use crate::stage::{
     AMBIGUOUS, CONTRADICTION, DENIED, FORGER, Held, OTHER, Stage, VICTIM, accepted, counted,
@@ -15,14 +15,39 @@ const ANOTHER_PORT: u16 = 2222;
 #[test]
 fn two_sshds_at_once_by_a_log_file() {
     if stands("forged::one_address::two_sshds_at_once_by_a_log_file") {
-        at_once(Log::RsyslogIso);
+        at_once(Log::RsyslogIso, Meter::Sockdiag);
     }
 }
 
 #[test]
 fn two_sshds_at_once_by_the_journal() {
     if stands("forged::one_address::two_sshds_at_once_by_the_journal") {
-        at_once(Log::Journald);
+        at_once(Log::Journald, Meter::Sockdiag);
+    }
+}
+
+/// One rule would count for both, and then it counts for neither.
+#[test]
+fn two_sshds_at_once_by_rules_of_nftables() {
+    let name = "forged::one_address::two_sshds_at_once_by_rules_of_nftables";
+    if counts_with(name, Meter::Nftables) {
+        at_once(Log::Journald, Meter::Nftables);
+    }
+}
+
+#[test]
+fn two_sshds_at_once_by_rules_of_iptables() {
+    let name = "forged::one_address::two_sshds_at_once_by_rules_of_iptables";
+    if counts_with(name, Meter::IptablesNft) {
+        at_once(Log::RsyslogIso, Meter::IptablesNft);
+    }
+}
+
+#[test]
+fn two_sshds_at_once_by_rules_of_legacy_iptables() {
+    let name = "forged::one_address::two_sshds_at_once_by_rules_of_legacy_iptables";
+    if counts_with(name, Meter::IptablesLegacy) {
+        at_once(Log::Journald, Meter::IptablesLegacy);
     }
 }
 
@@ -40,10 +65,12 @@ fn two_users_in_turn_by_the_journal() {
     }
 }
 
-fn machine(log: Log) -> Machine {
+fn machine(log: Log, meter: Meter) -> Machine {
     let ports = [22, ANOTHER_PORT];
     let mut machine = Machine::builder()
         .log(log)
+        .meter(meter)
+        .meter_lines("interval = \"1s\"")
         .ports(&ports)
         .without_sshd()
         .start();
@@ -65,8 +92,8 @@ fn machine(log: Log) -> Machine {
     machine
 }
 
-fn at_once(log: Log) {
-    let machine = machine(log);
+fn at_once(log: Log, meter: Meter) {
+    let machine = machine(log, meter);
     let captures = [22, ANOTHER_PORT].map(|port| machine.capture_on(&[port]));
     let daemon = machine.daemon();
     let stage = Stage::new(&machine, &daemon, &[]);
@@ -85,6 +112,10 @@ fn at_once(log: Log) {
     for one in &held {
         one.let_in(&stage);
     }
+    if meter.has_rules() {
+        // Long enough for rules to come, and to be read some times.
+        sleep(Duration::from_secs(4));
+    }
     for one in held {
         one.finish(&stage);
     }
@@ -102,7 +133,7 @@ fn at_once(log: Log) {
 }
 
 fn in_turn(log: Log) {
-    let machine = machine(log);
+    let machine = machine(log, Meter::Sockdiag);
     let daemon = machine.daemon();
     let stage = Stage::new(&machine, &daemon, &[]);
     let address = stage.stranger().address;
@@ -143,7 +174,11 @@ fn settle(daemon: &Daemon, count: usize) -> Vec<Session> {
     })
 }
 
-/// The session at a port of ours is this user's, to the byte of its stream.
+/// A farewell, both ways, which may come when the socket is gone.
+const FAREWELL: u64 = 200;
+
+/// The session at a port of ours is this user's, to the byte of its stream, and
+/// what crossed the wire for another is not in it.
 fn must_be(sessions: &[Session], port: u16, number: usize, user: &str, capture: Capture) {
     let mut here = sessions.iter().filter(|session| session.local.port == port);
     let session = here.nth(number).expect("a session");
@@ -153,6 +188,15 @@ fn must_be(sessions: &[Session], port: u16, number: usize, user: &str, capture: 
     let payload = (session.payload_in, session.payload_out);
     let truth = connection.payload;
     assert_eq!(payload, (Some(truth.inbound), Some(truth.outbound)));
+    let wire = [session.wire_in, session.wire_out];
+    let truth = [connection.wire.inbound, connection.wire.outbound];
+    for (said, truth) in wire.into_iter().zip(truth) {
+        let near = truth.saturating_sub(FAREWELL)..=truth;
+        assert!(
+            said.is_some_and(|said| near.contains(&said)),
+            "{said:?} {truth}"
+        );
+    }
 }
 
 fn refused(machine: &Machine, kinds: &[&str]) {
