@@ -1,8 +1,10 @@
-//! The project's own commands: `cargo xtask test`, `crash`, `fuzz`, `lint` and `demo`.
+//! The project's own commands: `cargo xtask test`, `crash`, `fuzz`, `lint`, `bench`
+//! and `demo`.
 //!
 //! Each does all it needs by itself, on a machine that has nothing but Rust, and
 //! says what it could not do. None of them is needed to build or use sshmeter.
 
+mod bench;
 mod build;
 mod crash;
 mod demo;
@@ -48,6 +50,15 @@ enum Command {
         #[arg(default_value_t = 300)]
         seconds: u32,
     },
+    /// Measure what each meter costs a stream of the server, as ratios to no meter.
+    Bench {
+        /// What to measure; all there is, if not said.
+        #[arg(value_enum)]
+        part: Option<bench::Part>,
+        /// How often everything is measured.
+        #[arg(long, default_value_t = 9)]
+        rounds: usize,
+    },
     /// Meter three users on a throwaway server and hold the report against a packet capture.
     Demo,
 }
@@ -58,6 +69,7 @@ fn main() -> ExitCode {
         Command::Crash { rounds } => crash::run(rounds),
         Command::Lint => lint::run(),
         Command::Fuzz { target, seconds } => fuzz::run(&target, seconds),
+        Command::Bench { part, rounds } => bench::run(part, rounds),
         Command::Demo => demo::run(),
     };
     match done {
