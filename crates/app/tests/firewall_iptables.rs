@@ -448,8 +448,8 @@ fn what_others_tear_down_is_told_and_put_back() {
     });
 }
 
-/// What the model's script does when it starts and somebody logs in.
-fn make_as_the_model_does(network: &Network, client: Endpoint) {
+/// What the scripts do when they start and somebody logs in.
+fn make_as_the_scripts_do(network: &Network, client: Endpoint) {
     let (ip, port) = (client.ip(), client.port());
     for words in [
         "-N useraccount",
@@ -467,12 +467,12 @@ fn make_as_the_model_does(network: &Network, client: Endpoint) {
 }
 
 #[test]
-fn the_models_own_chain_is_adopted() {
-    in_networks("the_models_own_chain_is_adopted", |network| {
+fn the_chain_of_the_scripts_is_adopted() {
+    in_networks("the_chain_of_the_scripts_is_adopted", |network| {
         let connections = LOCALHOSTS.map(Connection::open);
         for connection in &connections {
             network.watch(connection.peer());
-            make_as_the_model_does(network, connection.peer());
+            make_as_the_scripts_do(network, connection.peer());
             connection.exchange(1_000, 1_000);
             network.witnessed(connection.peer());
         }

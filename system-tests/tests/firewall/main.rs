@@ -8,13 +8,13 @@
 //!
 //! Each story is told of nftables and of both kinds of iptables, where there is a
 //! way to tell it: counters of nftables' elements cannot be zeroed, and the chain
-//! of the model's script is one of iptables'.
+//! of the scripts is one of iptables'.
 
 mod faults;
 mod login_on;
-mod model;
 mod names;
 mod neighbours;
 mod others;
 mod restart;
+mod scripts;
 mod talk;

@@ -1,5 +1,5 @@
-//! The comment on a session's rules: `pid:PID user:USER`, as administrators of
-//! the model know it.
+//! The comment on a session's rules: `pid:PID user:USER`, as administrators know
+//! it from the chain `useraccount`.
 //!
 //! A name may hold anything, and a comment is read by people, scripts and
 //! terminals: whatever is not plainly printable, a space, a quote, a backslash,
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_names_read_as_in_the_model() {
+    fn plain_names_read_as_they_are() {
         assert_eq!(of("jsmith"), "pid:30449 user:jsmith");
         assert_eq!(of("zoë"), "pid:30449 user:zoë");
         assert_eq!(label(None, &UserName::new("a"), 255), "pid:- user:a");

@@ -46,7 +46,7 @@ impl Batch {
         ));
     }
 
-    /// The two rules of the model.
+    /// A session's two rules, in the scripts' words.
     pub(super) fn insert_session(&mut self, client: Endpoint, label: &str) {
         let address = format!("{}/{}", client.ip(), Family::of(client).whole_prefix());
         let port = client.port();

@@ -2,7 +2,7 @@
 //!
 //! One for each port and direction, before any rule that may accept: then a
 //! session's packets walk the chain exactly once, and nobody else's do. The
-//! model's hooks, which take all TCP, would count the same packets a second time.
+//! scripts' hooks, which take all TCP, would count the same packets a second time.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
 //! What `iptables-save -c -t filter` says, and what of it is ours.
 //!
-//! It reads what any version wrote, and rules that the model's script made. What
+//! It reads what any version wrote, and rules that the scripts made. What
 //! is not exactly of a session's form is a stranger's, and only counted.
 
 use std::{
@@ -15,7 +15,7 @@ use sshmeter_core::identity::Endpoint;
 
 use super::{Family, passage::Passages, words};
 
-/// The chain, by the model's name.
+/// The chain, by the scripts' name.
 pub(super) const CHAIN: &str = "useraccount";
 
 /// All that matters of the table.
@@ -63,7 +63,7 @@ pub(super) struct Hook {
 pub(super) enum Form {
     /// sshd's packets of one port, as we make it.
     Port(u16),
-    /// All TCP, as the model makes it.
+    /// All TCP, as the scripts make it.
     AnyPort,
     /// Anything else.
     Other,

@@ -1,5 +1,6 @@
-//! The model's own firewall: the chain `useraccount` of iptables and ip6tables,
-//! two rules a session, as administrators of the model read them.
+//! The chain `useraccount` of iptables and ip6tables, two rules a session. Chain,
+//! rules and comments are those of a pair of scripts that has long counted SSH users
+//! this way ("the scripts"), so that whoever knows them can read ours.
 //!
 //! Which iptables is the system's affair: whatever `iptables-save` and
 //! `iptables-restore` are, nftables underneath or the legacy tables. All changes

@@ -20,16 +20,16 @@ fn of_legacy_iptables_is_taken_over() {
 }
 
 fn is_taken_over(name: &str, meter: Meter) {
-    if !counts_with(&format!("firewall::model::{name}"), meter) {
+    if !counts_with(&format!("firewall::scripts::{name}"), meter) {
         return;
     }
     let log = Log::RsyslogTraditional;
     let machine = Machine::builder().log(log).meter(meter).start();
     let capture = machine.capture();
-    make_the_model_s_chain(&machine);
+    make_the_scripts_chain(&machine);
     let mut talks = ["alice", "bob"].map(|user| Talk::begin(&machine, user, Family::V4));
     for talk in &mut talks {
-        count_by_the_model(&machine, talk.visit());
+        count_by_the_scripts(&machine, talk.visit());
         talk.say(50_000, 200_000);
         talk.wait(&machine);
     }
@@ -45,7 +45,7 @@ fn is_taken_over(name: &str, meter: Meter) {
     assert!(!left.contains("pid:"), "{left}");
 }
 
-fn make_the_model_s_chain(machine: &Machine) {
+fn make_the_scripts_chain(machine: &Machine) {
     machine.server().shell(
         "iptables -N useraccount
         iptables -I INPUT -p tcp -j useraccount
@@ -54,7 +54,7 @@ fn make_the_model_s_chain(machine: &Machine) {
 }
 
 /// As the script does when it reads `Accepted … for USER from IP port PORT`.
-fn count_by_the_model(machine: &Machine, visit: &Visit) {
+fn count_by_the_scripts(machine: &Machine, visit: &Visit) {
     let user = visit.user.as_deref().expect("a user logged in");
     let address = visit.address;
     let line = wait_for("the login's line", Duration::from_secs(10), || {
