@@ -38,8 +38,7 @@ impl RuleReading {
     }
 
     /// Whether nothing passed between the first look and the last.
-    #[must_use]
-    pub fn is_still(self) -> bool {
+    fn is_still(self) -> bool {
         self.is_quiet && self.before == self.after
     }
 

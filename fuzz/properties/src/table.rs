@@ -28,8 +28,12 @@ pub fn table(bytes: &[u8]) {
     let mut choices = Choices::of(bytes);
     let mut world = World::new();
     while world.act(&mut choices).is_some() {}
-    // Whatever was told: what is alive is read and written once more.
+    // Whatever was told: what is alive is read and written once more, and by now
+    // nothing moves.
     let now = world.now();
+    for rule in world.rules.values_mut() {
+        rule.is_quiet = true;
+    }
     // Twice: of a living connection the newest byte counts with the next reading.
     world.table.dump(&world.live(), now);
     world.table.dump(&world.live(), now);

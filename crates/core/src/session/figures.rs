@@ -6,7 +6,7 @@
 use crate::{
     counter::{Reading, Step},
     meter::{IpVersion, Socket},
-    rule::{Counters, RuleReading},
+    rule::Counters,
     units::{Flow, Traffic},
 };
 
@@ -62,7 +62,7 @@ impl Figures {
             payload: self.reading.0.payload,
         });
         let (version, rule) = (IpVersion::of(socket.peer), socket.rule.as_deref().copied());
-        let now = if rule.is_some_and(RuleReading::is_still) {
+        let now = if rule.is_some_and(|rule| rule.is_quiet) {
             socket.sample.still_reading(version, last)
         } else {
             socket.sample.reading(version, last)
