@@ -47,8 +47,8 @@ pub struct Judgement {
     pub faults: Vec<String>,
     /// The largest part by which a connection's wire bytes were off.
     pub worst: f64,
-    /// Seconds that the longest connection took on the wire.
-    pub longest: f64,
+    /// Seconds that each connection took on the wire.
+    pub seconds: Vec<f64>,
     /// Connections on the wire.
     pub sessions: usize,
     /// Wire bytes that crossed and are in no session.
@@ -146,7 +146,7 @@ pub fn judge(
     for connection in truth.connections.values() {
         let peer = connection.peer;
         let seconds = connection.end - connection.begin;
-        judgement.longest = judgement.longest.max(seconds);
+        judgement.seconds.push(seconds);
         let Some(visit) = visits.iter().find(|visit| visit.address == peer.ip()) else {
             judgement
                 .faults
