@@ -29,7 +29,7 @@ use self::{
     metering::Metering,
     rules::{Counting, Variant},
     server::Server,
-    stream::{Kind, Rates},
+    stream::{Kind, Turns},
     table::{Spread, Table, grouped},
 };
 use crate::build;
@@ -129,17 +129,18 @@ impl Row {
         }
     }
 
-    fn measure(&mut self, one: &mut Server) -> Result<Vec<Rates>> {
+    /// Gives what the server without a meter did meanwhile.
+    fn measure(&mut self, one: &mut Server) -> Result<Vec<f64>> {
         let sessions = self.servers.iter_mut();
         let mut all = sessions
             .map(|server| server.measure(Kind::Session, one))
-            .collect::<Result<Vec<Rates>>>()?;
+            .collect::<Result<Vec<Turns>>>()?;
         let fullest = self.servers.last_mut().context("there are servers")?;
         all.push(fullest.measure(Kind::Other, one)?);
-        for (rates, ratios) in all.iter().zip(&mut self.ratios) {
-            ratios.push(rates.ratio());
+        for (turns, ratios) in all.iter().zip(&mut self.ratios) {
+            ratios.extend(turns.ratio());
         }
-        Ok(all)
+        Ok(all.iter().filter_map(Turns::other).collect())
     }
 }
 
@@ -165,8 +166,7 @@ impl Bench {
 
     fn measure_all(&mut self) -> Result<()> {
         for row in &mut self.rows {
-            let rates = row.measure(&mut self.one)?;
-            self.ones.extend(rates.into_iter().map(Rates::one));
+            self.ones.extend(row.measure(&mut self.one)?);
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use super::{
     ground::{self, CLIENT, CROWD_PORT, OTHER_PORT, STREAM_PORT},
     metering::{LOG, Metering},
     rules::{self, Counting},
-    stream::{Kind, Rates, Stream},
+    stream::{Kind, Stream, Turns},
 };
 
 /// The user whose stream is measured.
@@ -92,7 +92,7 @@ impl Server {
     }
 
     /// How fast a stream of this server is beside one of a server without meter.
-    pub(super) fn measure(&mut self, kind: Kind, one: &mut Self) -> Result<Rates> {
+    pub(super) fn measure(&mut self, kind: Kind, one: &mut Self) -> Result<Turns> {
         if let Some(daemon) = &self.daemon {
             daemon.wake();
             daemon.wait_until_idle()?;
@@ -101,11 +101,11 @@ impl Server {
             Kind::Session => &mut self.session,
             Kind::Other => &mut self.other,
         };
-        let rates = stream.measure_beside(&mut one.session);
+        let turns = stream.measure_beside(&mut one.session);
         if let Some(daemon) = &self.daemon {
             daemon.rest();
         }
-        rates
+        turns
     }
 
     /// The daemon, where there is one.

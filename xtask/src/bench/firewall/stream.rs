@@ -9,11 +9,13 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use system_tests::{Keeper, Process};
 
+use super::table::Spread;
+
 /// A connection that was idle begins slowly.
 const WARM_UP: Duration = Duration::from_millis(40);
 const MEASURED: Duration = Duration::from_millis(100);
 /// How often two streams take turns.
-const TURNS: u8 = 6;
+const TURNS: usize = 6;
 
 /// Whose traffic a stream is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,22 +26,28 @@ pub(super) enum Kind {
     Other,
 }
 
-/// What two streams did in their turns, all of the same length.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Rates {
-    this: f64,
-    other: f64,
+/// What a stream and another did in their turns.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Turns {
+    ratios: Vec<f64>,
+    others: Vec<f64>,
 }
 
-impl Rates {
-    /// How much of the other's throughput this one had.
-    pub(super) fn ratio(self) -> f64 {
-        self.this / self.other
+impl Turns {
+    /// How much of the other's throughput this one had, in the middle turn: single
+    /// ones are disturbed.
+    pub(super) fn ratio(&self) -> Option<f64> {
+        Spread::of(&self.ratios).map(Spread::middle)
     }
 
     /// The other's Gbit/s.
-    pub(super) fn one(self) -> f64 {
-        self.other / f64::from(TURNS)
+    pub(super) fn other(&self) -> Option<f64> {
+        Spread::of(&self.others).map(Spread::middle)
+    }
+
+    fn add(&mut self, this: f64, other: f64) {
+        self.ratios.push(this / other);
+        self.others.push(other);
     }
 }
 
@@ -83,20 +91,20 @@ impl Stream {
     /// How fast this stream is beside another. They take turns that are short
     /// beside what else comes and goes on the machine, and so meet the same of it;
     /// neither is always the first, nor the one that was idle for long.
-    pub(super) fn measure_beside(&mut self, other: &mut Self) -> Result<Rates> {
+    pub(super) fn measure_beside(&mut self, other: &mut Self) -> Result<Turns> {
         self.draw()?;
         other.draw()?;
-        let mut rates = Rates::default();
+        let mut turns = Turns::default();
         for turn in 0..TURNS {
             if turn % 2 == 0 {
-                rates.this += self.draw()?;
-                rates.other += other.draw()?;
+                let this = self.draw()?;
+                turns.add(this, other.draw()?);
             } else {
-                rates.other += other.draw()?;
-                rates.this += self.draw()?;
+                let other = other.draw()?;
+                turns.add(self.draw()?, other);
             }
         }
-        Ok(rates)
+        Ok(turns)
     }
 
     /// Gbit/s for a moment.

@@ -29,6 +29,11 @@ impl Spread {
             most: *sorted.last()?,
         })
     }
+
+    /// The middle one, or what is halfway between the two in the middle.
+    pub(super) fn middle(self) -> f64 {
+        self.middle
+    }
 }
 
 impl fmt::Display for Spread {
