@@ -190,3 +190,21 @@ fn a_rule_that_counted_for_two_connections_is_believed_of_neither() {
     sums.sort_unstable();
     assert_eq!(sums, [200 + HEADERS, 401 + HEADERS]);
 }
+
+/// Packets that pass only outwards make a rule's two looks differ, and say nothing
+/// against the newest byte.
+#[test]
+fn the_newest_byte_counts_beside_a_busy_rule_once_its_socket_is_quiet() {
+    let mut table = table();
+    for (is_quiet, received, counted) in [(false, 201, 200), (true, 301, 301)] {
+        let mut open = socket(1, received - 1, Some(20));
+        // ESTABLISHED: the newest byte received may be a FIN.
+        open.sample.state = 1;
+        let rule = open.rule.as_mut().unwrap();
+        rule.after = flow(90);
+        rule.is_quiet = is_quiet;
+        table.dump(&[open], at(2));
+        let record = commit(&mut table).remove(0);
+        assert_eq!(record.total.payload.unwrap().inbound, counted);
+    }
+}
