@@ -7,6 +7,7 @@ use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     str::FromStr,
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,24 @@ impl Credential {
     }
 
     /// The credential as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A host's name, as it tells it itself. Like a user's it may hold anything, so
+/// only renderers print it. A copy costs nothing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostName(Arc<str>);
+
+impl HostName {
+    /// Takes a name.
+    pub fn new(name: impl AsRef<str>) -> Self {
+        Self(name.as_ref().into())
+    }
+
+    /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -108,6 +127,18 @@ impl Endpoint {
     #[must_use]
     pub fn port(self) -> u16 {
         self.port
+    }
+
+    /// The address where it is known: what was counted by another program has none.
+    #[must_use]
+    pub fn known_ip(self) -> Option<IpAddr> {
+        Some(self.ip).filter(|ip| !ip.is_unspecified())
+    }
+
+    /// The same of an address that was written down.
+    #[must_use]
+    pub fn parse_known_ip(text: &str) -> Option<IpAddr> {
+        Self::parse_ip(text).filter(|ip| !ip.is_unspecified())
     }
 
     /// The address in a text of sshd's: with a zone, mapped, or plain.

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Every column that is not part of a key to another table.
-const COLUMNS: [(&str, &[&str]); 8] = [
+const COLUMNS: [(&str, &[&str]); 10] = [
     ("meta", &["key", "value"]),
     ("account", &["user", "credential"]),
     (
@@ -90,6 +90,8 @@ const COLUMNS: [(&str, &[&str]); 8] = [
         ],
     ),
     ("checkpoint", &["value"]),
+    ("change", &["revision", "kind", "first", "second"]),
+    ("import", &["source", "user", "hour", "wire_in", "wire_out"]),
 ];
 
 /// Numbers at the ends of ranges: SQLite's, of minutes and of milliseconds.

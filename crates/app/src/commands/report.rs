@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use sshmeter_core::{
-    report::{By, Per, Request, Selection},
+    report::{By, Per, Report, Request, Selection},
     time::{Calendar, Unit},
 };
 
-use super::view::{Answer, Screen, period, zone};
+use super::{
+    report_mirror,
+    view::{Answer, Screen, host_name, period, zone},
+};
 use crate::{
     cli::{Arguments, ByArgument, Format, PerArgument, ReportArguments},
     config::Config,
@@ -18,8 +21,11 @@ use crate::{
 };
 
 pub(super) fn run(arguments: &Arguments, report: &ReportArguments) -> Outcome {
+    if let Some(address) = arguments.mirror() {
+        return report_mirror::run(arguments, address, report);
+    }
     let config = Config::load(arguments)?;
-    let mut reader = Reader::open(config.ledger_path())?;
+    let mut reader = Reader::open(config.ledger_path())?.host_name(host_name());
     let screen = Screen::of_stdout();
     answer(&mut reader, report, &config.keys, Timestamp::now(), &screen)?.print()
 }
@@ -32,8 +38,23 @@ fn answer(
     now: Timestamp,
     screen: &Screen,
 ) -> Outcome<Answer> {
-    let zone = zone(&arguments.period, reader)?;
-    let request = Request {
+    let request = request(arguments, reader.calendar().zone(), now)?;
+    let report = reader.report(&request)?;
+    let mut answer = shown(&report, arguments, keys, screen)?;
+    if report.rows.is_empty() && reader.is_empty()? {
+        answer.notes.push(NOTHING_YET.to_owned());
+    }
+    Ok(answer)
+}
+
+/// What the arguments ask for; `own` is the zone of what is asked.
+pub(super) fn request(
+    arguments: &ReportArguments,
+    own: &TimeZone,
+    now: Timestamp,
+) -> Outcome<Request> {
+    let zone = zone(&arguments.period, own)?;
+    Ok(Request {
         period: period(&arguments.period, now, &zone, Unit::Month)?,
         calendar: Calendar::new(zone),
         by: by(&arguments.by),
@@ -42,8 +63,16 @@ fn answer(
             users: arguments.user.clone(),
             nameless: arguments.all,
         },
-    };
-    let report = reader.report(&request)?;
+    })
+}
+
+/// The report as the arguments want it shown.
+pub(super) fn shown(
+    report: &Report,
+    arguments: &ReportArguments,
+    keys: &BTreeMap<String, String>,
+    screen: &Screen,
+) -> Outcome<Answer> {
     let view = View {
         width: screen.width,
         unicode: screen.unicode,
@@ -52,27 +81,19 @@ fn answer(
         top: arguments
             .top
             .map(|top| usize::try_from(top).unwrap_or(usize::MAX)),
-        host: &screen.host,
         keys,
     };
     let text = match arguments.format {
-        Format::Table => report_table(&report, &view),
-        Format::Json => report_json(&report, &view).map_err(anyhow::Error::from)?,
-        Format::Csv => report_csv(&report, &view),
+        Format::Table => report_table(report, &view),
+        Format::Json => report_json(report, &view).map_err(anyhow::Error::from)?,
+        Format::Csv => report_csv(report, &view),
     };
     let zone = report.calendar.zone();
-    let mut notes = report
-        .notes
-        .iter()
-        .map(|note| note_sentence(note, zone))
-        .collect::<Vec<_>>();
-    if report.rows.is_empty() && reader.is_empty()? {
-        notes.push(NOTHING_YET.to_owned());
-    }
+    let notes = report.notes.iter().map(|note| note_sentence(note, zone));
     Ok(Answer {
         text,
         is_table: arguments.format == Format::Table,
-        notes,
+        notes: notes.collect(),
     })
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Parser as _;
+use sshmeter_core::identity::HostName;
 
 use super::*;
 use crate::{
@@ -17,7 +18,6 @@ pub(super) fn screen(width: usize, unicode: bool) -> Screen {
         width,
         unicode,
         styled: false,
-        host: "meter.example".to_owned(),
     }
 }
 
@@ -34,7 +34,8 @@ fn try_report(line: &str, screen: &Screen) -> Result<Answer, Failure> {
         panic!("report was asked for");
     };
     let now = instant("2026-11-22T17:05:30Z");
-    answer(&mut folder.reader(), &arguments, &keys(), now, screen)
+    let mut reader = folder.reader().host_name(HostName::new("meter.example"));
+    answer(&mut reader, &arguments, &keys(), now, screen)
 }
 
 /// Words, with `'…'` for those that hold spaces.

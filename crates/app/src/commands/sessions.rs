@@ -39,7 +39,7 @@ fn answer(
     now: Timestamp,
     screen: &Screen,
 ) -> Outcome<Answer> {
-    let zone = zone(&arguments.period, reader)?;
+    let zone = zone(&arguments.period, reader.calendar().zone())?;
     // Who is asked for open sessions wants all they moved, unless a period is named.
     let names_period = arguments.period.since.is_some() || arguments.period.until.is_some();
     let period = if arguments.open && !names_period {
@@ -61,7 +61,6 @@ fn answer(
         styled: screen.styled,
         payload: arguments.payload,
         top: None,
-        host: &screen.host,
         keys,
     };
     let heading = SessionsHeading {

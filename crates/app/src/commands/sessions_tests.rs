@@ -22,7 +22,6 @@ fn sessions_on(line: &str, width: usize, unicode: bool) -> String {
         width,
         unicode,
         styled: false,
-        host: "meter.example".to_owned(),
     };
     let keys = BTreeMap::from([(ALICE_KEY.to_owned(), "alice-laptop".to_owned())]);
     let now = instant("2026-11-22T17:05:30Z");

@@ -5,24 +5,25 @@ use std::io::IsTerminal as _;
 
 use anyhow::anyhow;
 use jiff::{Timestamp, tz::TimeZone};
-use sshmeter_core::time::{Period, PeriodError, Unit};
+use sshmeter_core::{
+    identity::HostName,
+    time::{Period, PeriodError, Unit},
+};
 
 use crate::{
     cli::PeriodArguments,
     error::{self, Failure, Outcome},
-    store::Reader,
 };
 
 /// How wide a table may be where nobody has a terminal.
 const PIPE_WIDTH: usize = 100;
 
-/// What stdout can show, and what this machine is called.
+/// What stdout can show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Screen {
     pub(super) width: usize,
     pub(super) unicode: bool,
     pub(super) styled: bool,
-    pub(super) host: String,
 }
 
 impl Screen {
@@ -39,12 +40,13 @@ impl Screen {
             unicode: is_utf8_locale(|name| std::env::var(name).ok()),
             // anstream takes the styles away where they are not wanted.
             styled: true,
-            host: rustix::system::uname()
-                .nodename()
-                .to_string_lossy()
-                .into_owned(),
         }
     }
+}
+
+/// What this machine is called.
+pub(super) fn host_name() -> HostName {
+    HostName::new(rustix::system::uname().nodename().to_string_lossy())
 }
 
 /// Whether the locale's characters are UTF-8, by the precedence of locale(7).
@@ -84,10 +86,10 @@ impl Answer {
     }
 }
 
-/// The zone `--tz` names, or the ledger's.
-pub(super) fn zone(arguments: &PeriodArguments, reader: &Reader) -> Outcome<TimeZone> {
+/// The zone `--tz` names, or the ledger's `own`.
+pub(super) fn zone(arguments: &PeriodArguments, own: &TimeZone) -> Outcome<TimeZone> {
     let Some(name) = arguments.tz.as_deref() else {
-        return Ok(reader.calendar().zone().clone());
+        return Ok(own.clone());
     };
     let found = if name == "system" {
         TimeZone::try_system()

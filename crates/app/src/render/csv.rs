@@ -5,13 +5,14 @@
 
 use jiff::tz::TimeZone;
 use sshmeter_core::{
+    identity::HostName,
     report::{By, Report, Who},
     units::Traffic,
 };
 
 use super::{
     View,
-    json::{SessionDocument, by_name, figures},
+    json::{EndpointDocument, SessionDocument, by_name, figures},
     report_table::columns,
     rfc3339,
 };
@@ -46,7 +47,7 @@ pub fn report_csv(report: &Report, view: &View<'_>) -> String {
                 }
                 By::Peer => fields.push(optional(key.peer)),
                 By::Session => fields.push(optional(key.session)),
-                By::Host => fields.push(view.host.to_owned()),
+                By::Host => fields.push(key.host.as_ref().map_or("", HostName::as_str).to_owned()),
             }
         }
         fields.push(optional(row.sum.sessions));
@@ -84,15 +85,15 @@ pub fn sessions_csv(list: &SessionList, zone: &TimeZone, view: &View<'_>) -> Str
             session.method.unwrap_or_default(),
             session.credential.unwrap_or_default(),
             session.credential_name.unwrap_or_default(),
-            session.peer.ip,
-            session.peer.port.to_string(),
-            session.local.ip,
-            session.local.port.to_string(),
+        ];
+        fields.extend(endpoint_fields(session.peer));
+        fields.extend(endpoint_fields(session.local));
+        fields.extend([
             optional(session.pid),
             session.opened,
             session.closed.unwrap_or_default(),
             session.reason.unwrap_or_default(),
-        ];
+        ]);
         fields.extend(figure_fields(listed.traffic));
         text.push_str(&line(fields));
     }
@@ -105,6 +106,11 @@ fn figure_fields(traffic: Traffic) -> impl Iterator<Item = String> {
     figures(traffic)
         .into_iter()
         .map(|(_, figure)| optional(figure))
+}
+
+/// Address and port, empty where they are not known.
+fn endpoint_fields(endpoint: Option<EndpointDocument>) -> [String; 2] {
+    endpoint.map_or_else(Default::default, |known| [known.ip, known.port.to_string()])
 }
 
 fn optional(value: Option<impl ToString>) -> String {

@@ -4,7 +4,7 @@
 use jiff::tz::TimeZone;
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use sshmeter_core::{
-    identity::Credential,
+    identity::{Credential, HostName},
     report::{By, Per, Report, Row, Sum, Who},
     time::Unit,
     units::Traffic,
@@ -92,7 +92,7 @@ impl Serialize for RowDocument<'_> {
                 }
                 By::Peer => map.serialize_entry(name, &key.peer)?,
                 By::Session => map.serialize_entry(name, &key.session)?,
-                By::Host => map.serialize_entry(name, self.view.host)?,
+                By::Host => map.serialize_entry(name, &key.host.as_ref().map(HostName::as_str))?,
             }
         }
         serialize_sum(&mut map, &self.row.sum)?;
@@ -153,8 +153,8 @@ pub(super) struct SessionDocument {
     pub(super) method: Option<String>,
     pub(super) credential: Option<String>,
     pub(super) credential_name: Option<String>,
-    pub(super) peer: EndpointDocument,
-    pub(super) local: EndpointDocument,
+    pub(super) peer: Option<EndpointDocument>,
+    pub(super) local: Option<EndpointDocument>,
     pub(super) pid: Option<u32>,
     pub(super) opened: String,
     pub(super) closed: Option<String>,
@@ -183,9 +183,11 @@ impl SessionDocument {
             .map(|credential| credential.as_str().to_owned());
         let [inbound, outbound, payload_in, payload_out] =
             figures(session.traffic).map(|(_, figure)| figure);
-        let endpoint = |endpoint: sshmeter_core::identity::Endpoint| EndpointDocument {
-            ip: endpoint.ip().to_string(),
-            port: endpoint.port(),
+        let endpoint = |endpoint: sshmeter_core::identity::Endpoint| {
+            endpoint.known_ip().map(|ip| EndpointDocument {
+                ip: ip.to_string(),
+                port: endpoint.port(),
+            })
         };
         Self {
             id: session.id,

@@ -1,17 +1,19 @@
 //! Report → text. Nothing else formats bytes or times for people.
 //!
-//! All of it is pure: how wide the terminal is, which characters it knows and
-//! what the host is called come in as a [`View`].
+//! All of it is pure: how wide the terminal is, and which characters it
+//! knows come in as a [`View`].
 
 mod bytes;
 mod csv;
 mod grid;
+mod import;
 mod json;
 mod moment;
 mod notes;
 pub mod parse;
 mod report_table;
 mod sessions_table;
+mod standing;
 pub mod text;
 mod verification;
 
@@ -19,11 +21,13 @@ use std::collections::BTreeMap;
 
 pub use bytes::bytes;
 pub use csv::{report_csv, sessions_csv};
+pub use import::{ImportSummary, import_notes, import_text};
 pub use json::{report_json, sessions_json};
 pub use moment::{duration, local_minute, local_second, rfc3339, zone_name};
 pub use notes::note_sentence;
 pub use report_table::report_table;
 pub use sessions_table::{SessionsHeading, sessions_table};
+pub use standing::standing_notes;
 pub use verification::{fault_sentence, verification_json, verification_text};
 
 use sshmeter_core::{
@@ -44,8 +48,6 @@ pub struct View<'a> {
     pub payload: bool,
     /// Only so many rows.
     pub top: Option<usize>,
-    /// This machine's name.
-    pub host: &'a str,
     /// Names for keys.
     pub keys: &'a BTreeMap<String, String>,
 }
@@ -112,7 +114,7 @@ enum Style {
 }
 
 /// `1 session`, `2 sessions`.
-fn counted(number: u64, one: &str, many: &str) -> String {
+pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
     if number == 1 {
         format!("1 {one}")
     } else {

@@ -201,7 +201,10 @@ fn subject_cell(column: By, key: &Key, view: &View<'_>) -> String {
         By::Session => key
             .session
             .map_or_else(nothing, |session| session.to_string()),
-        By::Host => printed_name(view.host),
+        By::Host => key
+            .host
+            .as_ref()
+            .map_or_else(nothing, |host| printed_name(host.as_str())),
     }
 }
 
@@ -314,7 +317,6 @@ mod tests {
             styled: false,
             payload: false,
             top: None,
-            host: "meter.example",
             keys: &keys,
         };
         let who = Who::User(sshmeter_core::identity::UserName::new("x".repeat(200)));

@@ -171,7 +171,8 @@ fn cells(
     }
     cells.push(user_cell(&session.who, view));
     if has(Detail::From) {
-        cells.push(record.peer.ip().to_string());
+        let peer = record.peer.known_ip();
+        cells.push(peer.map_or_else(|| view.nothing().to_owned(), |ip| ip.to_string()));
     }
     if has(Detail::Login) {
         cells.push(login_cell(session, view));

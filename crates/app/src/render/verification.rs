@@ -5,7 +5,7 @@ use std::path::Path;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 use sshmeter_core::{
-    identity::Credential,
+    identity::{Credential, Endpoint},
     report::{Who, printed_name},
     time::Unit,
 };
@@ -85,7 +85,11 @@ fn subject_words(subject: &Subject, zone: &TimeZone) -> String {
         Subject::Session(session) => {
             let owner = owner_words(&session.owner);
             let (peer, port) = (printed_name(&session.peer_ip), session.peer_port);
-            format!("session {} ({owner} from {peer} port {port})", session.id)
+            let from = match Endpoint::parse_ip(&session.peer_ip) {
+                Some(ip) if ip.is_unspecified() => String::new(),
+                _ => format!(" from {peer} port {port}"),
+            };
+            format!("session {} ({owner}{from})", session.id)
         }
         Subject::Minute { minute, session } => {
             let at = bucket_label(Unit::Minute, *minute, zone);

@@ -2,31 +2,29 @@
 //!
 //! A reader opens the file read-only and sees one commit throughout a question.
 //! In WAL mode it neither waits for the writer nor makes it wait.
+//!
+//! A process that writes the ledger must not open and close its file but through
+//! SQLite: whichever descriptor of a file is closed, POSIX takes all locks of the
+//! process on it away, SQLite's too. [`Reader::open_beside_writer`] is for it.
 
 use std::{
-    collections::HashMap,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use sshmeter_core::{
-    identity::{Credential, UserName},
-    report::{
-        Account, Builder, Kept, Key, Note, Place, Report, Request, Segment, SessionSpan, Who, plan,
-    },
-    time::{Calendar, Period, Unit},
-    units::Minute,
+    identity::HostName,
+    report::{Report, Request, answer},
+    time::Calendar,
 };
 
 use super::{
-    amounts::{table_of, traffic_at},
+    answers::LedgerRows,
     distrust::{Patience, allow_tables_only},
     error::{Doing, StoreError},
-    retain::kept,
-    schema::{self, Format, MIGRATIONS, OPEN},
-    sessions::PrunedMinutes,
+    schema::{self, Format, MIGRATIONS},
     writer::refuse_foreign,
     zone::{ledger_zone, zone_named},
 };
@@ -43,6 +41,7 @@ pub struct Reader {
     format: i64,
     calendar: Calendar,
     zone_name: String,
+    host_name: HostName,
 }
 
 impl Reader {
@@ -55,7 +54,24 @@ impl Reader {
         std::fs::metadata(path)
             .map_err(|error| StoreError::from_io(path, Doing::Reading, error))?;
         refuse_foreign(path)?;
-        let (connection, patience) = connect(path)?;
+        Self::of(path, connect(path)?)
+    }
+
+    /// The same in a process that writes the ledger.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open_beside_writer(path: &Path) -> Result<Self, StoreError> {
+        std::fs::metadata(path)
+            .map_err(|error| StoreError::from_io(path, Doing::Reading, error))?;
+        let opened = open(path).and_then(first_read);
+        Self::of(
+            path,
+            opened.map_err(|error| StoreError::from_sqlite(path, Doing::Reading, error))?,
+        )
+    }
+
+    fn of(path: &Path, (connection, patience): (Connection, Patience)) -> Result<Self, StoreError> {
         let newest = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
         let format = match schema::format_of(&connection, path, Doing::Reading, newest)? {
             Format::Empty => return Err(StoreError::Missing(path.to_owned())),
@@ -75,7 +91,15 @@ impl Reader {
             path: path.to_owned(),
             format,
             zone_name,
+            host_name: HostName::new(""),
         })
+    }
+
+    /// Says what the host is called whose ledger it is; without it, it has no name.
+    #[must_use]
+    pub fn host_name(mut self, host_name: HostName) -> Self {
+        self.host_name = host_name;
+        self
     }
 
     /// The name of the zone whose hours, days and months the ledger keeps.
@@ -115,22 +139,16 @@ impl Reader {
     /// # Errors
     /// The ledger cannot be read.
     pub fn report(&mut self, request: &Request) -> Result<Report, StoreError> {
+        let host_name = self.host_name.clone();
         self.in_snapshot(|connection, calendar| {
-            let kept = kept(connection)?;
-            let accounts = accounts(connection)?;
-            let builder = Builder::new(request.clone(), &accounts, kept.hours_since);
-            let question = Question {
-                connection,
-                ledger: calendar,
+            answer(
+                &mut LedgerRows {
+                    connection,
+                    calendar,
+                    host_name,
+                },
                 request,
-                kept,
-                builder,
-            };
-            if request.needs_sessions() {
-                question.by_session()
-            } else {
-                question.by_account(&accounts)
-            }
+            )
         })
     }
 
@@ -165,6 +183,13 @@ impl Reader {
         self.patience.begin(&self.connection)
     }
 
+    pub(super) fn corrupt(&self, detail: &str) -> StoreError {
+        StoreError::Corrupt {
+            path: self.path.clone(),
+            detail: detail.to_owned(),
+        }
+    }
+
     pub(super) fn failed(&self, error: rusqlite::Error) -> StoreError {
         StoreError::from_sqlite(&self.path, Doing::Reading, error)
     }
@@ -172,15 +197,14 @@ impl Reader {
 
 pub(super) fn connect(path: &Path) -> Result<(Connection, Patience), StoreError> {
     let failed = |error| StoreError::from_sqlite(path, Doing::Reading, error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let connection = open(path).map_err(failed)?;
     match first_read(connection) {
         Ok(ready) => Ok(ready),
         Err(error) if is_cannot_open(&error) && !has_unsaved_log(path) => {
             // No daemon runs and SQLite may not make its -shm here: nobody
             // else writes, so the file can be read as it lies.
             let uri = immutable_uri(path);
-            let flags = flags | OpenFlags::SQLITE_OPEN_URI;
+            let flags = FLAGS | OpenFlags::SQLITE_OPEN_URI;
             Connection::open_with_flags(uri, flags)
                 .and_then(first_read)
                 .map_err(failed)
@@ -188,6 +212,12 @@ pub(super) fn connect(path: &Path) -> Result<(Connection, Patience), StoreError>
         Err(error) if is_cannot_open(&error) => Err(StoreError::Beside(path.to_owned())),
         Err(error) => Err(failed(error)),
     }
+}
+
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+fn open(path: &Path) -> rusqlite::Result<Connection> {
+    Connection::open_with_flags(path, FLAGS)
 }
 
 /// Makes a connection ready, and reads for the first time.
@@ -225,218 +255,4 @@ fn immutable_uri(path: &Path) -> String {
     }
     uri.push_str("?immutable=1");
     uri
-}
-
-/// All there are.
-pub(super) fn accounts(connection: &Connection) -> rusqlite::Result<Vec<Account>> {
-    connection
-        .prepare_cached("SELECT id, user, credential FROM account ORDER BY id")?
-        .query_map([], |row| {
-            Ok(Account {
-                id: row.get(0)?,
-                who: who(row.get(1)?),
-                credential: row.get::<_, Option<String>>(2)?.map(Credential::new),
-            })
-        })?
-        .collect()
-}
-
-fn who(user: Option<String>) -> Who {
-    user.map_or(Who::Nameless, |user| Who::User(UserName::new(user)))
-}
-
-/// A question on its way to its report.
-struct Question<'a> {
-    connection: &'a Connection,
-    ledger: &'a Calendar,
-    request: &'a Request,
-    kept: Kept,
-    builder: Builder,
-}
-
-impl Question<'_> {
-    /// From the rows kept by account, and minutes where those are too coarse.
-    fn by_account(mut self, accounts: &[Account]) -> rusqlite::Result<Report> {
-        let mut places = HashMap::new();
-        for account in accounts {
-            let subject = Key {
-                user: Some(account.who.clone()),
-                credential: account.credential.clone(),
-                ..Key::default()
-            };
-            places.insert(account.id, self.builder.place(&subject));
-        }
-        for period in self.periods_with_rows()? {
-            let (segments, notes) = plan(
-                period,
-                self.request.per,
-                &self.request.calendar,
-                self.ledger,
-                self.kept,
-            );
-            for segment in segments {
-                self.read_segment(segment, &places)?;
-            }
-            for note in notes {
-                self.builder.note(note);
-            }
-        }
-        self.count_sessions(&places)?;
-        Ok(self.builder.finish())
-    }
-
-    /// The parts of the period in which there can be rows: whole runs of months
-    /// that have some. A period of a thousand years, or a row that a clock gone
-    /// wrong put there, costs no more than the months that were metered.
-    fn periods_with_rows(&self) -> rusqlite::Result<Vec<Period>> {
-        let asked = self.request.period;
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT min(start) FROM month WHERE start >= ?1")?;
-        let mut periods: Vec<Period> = Vec::new();
-        let mut from = self.ledger.bucket(Unit::Month, asked.since()).start;
-        loop {
-            let first: Option<i64> = statement.query_row([from.0], |row| row.get(0))?;
-            let Some(first) = first.map(Minute).filter(|first| *first < asked.until()) else {
-                return Ok(periods);
-            };
-            let month = self.ledger.bucket(Unit::Month, first);
-            let since = month.start.max(asked.since());
-            let until = month.end.min(asked.until());
-            match periods.last_mut() {
-                Some(last) if last.until() == since => *last = Period::new(last.since(), until),
-                _ => periods.push(Period::new(since, until)),
-            }
-            from = month.end;
-        }
-    }
-
-    fn read_segment(
-        &mut self,
-        segment: Segment,
-        places: &HashMap<i64, Place>,
-    ) -> rusqlite::Result<()> {
-        let sql = if segment.unit == Unit::Minute {
-            "SELECT minute.minute, session.account, minute.wire_in, minute.wire_out,
-                    minute.payload_in, minute.payload_out
-             FROM minute JOIN session ON session.id = minute.session
-             WHERE minute.minute >= ?1 AND minute.minute < ?2"
-                .to_owned()
-        } else {
-            format!(
-                "SELECT start, account, wire_in, wire_out, payload_in, payload_out
-                 FROM {} WHERE start >= ?1 AND start < ?2",
-                table_of(segment.unit)
-            )
-        };
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query([segment.from.0, segment.until.0])?;
-        while let Some(row) = rows.next()? {
-            if let Some(&place) = places.get(&row.get(1)?) {
-                self.builder
-                    .moved(place, Minute(row.get(0)?), traffic_at(row, 2)?);
-            }
-        }
-        Ok(())
-    }
-
-    fn count_sessions(&mut self, places: &HashMap<i64, Place>) -> rusqlite::Result<()> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT account, begin_minute, end_minute FROM session
-             WHERE end_minute >= ?1 AND begin_minute < ?2",
-        )?;
-        let period = self.request.period;
-        let mut rows = statement.query([period.since().0, period.until().0])?;
-        while let Some(row) = rows.next()? {
-            if let Some(&place) = places.get(&row.get(0)?) {
-                self.builder.opened(place, span(row.get(1)?, row.get(2)?));
-            }
-        }
-        Ok(())
-    }
-
-    /// From the minutes of single sessions, and what they remember of those
-    /// that have expired.
-    fn by_session(mut self) -> rusqlite::Result<Report> {
-        let places = self.read_sessions()?;
-        let period = self.request.period;
-        let mut statement = self.connection.prepare_cached(
-            "SELECT minute, session, wire_in, wire_out, payload_in, payload_out
-             FROM minute WHERE minute >= ?1 AND minute < ?2",
-        )?;
-        let mut rows = statement.query(params![period.since().0, period.until().0])?;
-        while let Some(row) = rows.next()? {
-            if let Some(&place) = places.get(&row.get(1)?) {
-                self.builder
-                    .moved(place, Minute(row.get(0)?), traffic_at(row, 2)?);
-            }
-        }
-        if let Some(kept_since) = self.kept.hours_since
-            && period.since() < kept_since
-        {
-            self.builder.note(Note::SessionsExpired { kept_since });
-        }
-        Ok(self.builder.finish())
-    }
-
-    /// Counts the sessions of the period, adds their expired minutes, and
-    /// gives the places of those whose single minutes are still to be added.
-    fn read_sessions(&mut self) -> rusqlite::Result<HashMap<i64, Place>> {
-        let period = self.request.period;
-        let mut places = HashMap::new();
-        let (mut cut, mut merged) = (0, 0);
-        let mut statement = self.connection.prepare_cached(
-            "SELECT session.id, account.user, account.credential, peer_ip, begin_minute,
-                    end_minute, pruned_first, pruned_last,
-                    pruned_wire_in, pruned_wire_out, pruned_payload_in, pruned_payload_out
-             FROM session JOIN account ON account.id = session.account
-             WHERE end_minute >= ?1 AND begin_minute < ?2",
-        )?;
-        let mut rows = statement.query([period.since().0, period.until().0])?;
-        while let Some(row) = rows.next()? {
-            let id: i64 = row.get(0)?;
-            let subject = Key {
-                user: Some(who(row.get(1)?)),
-                credential: row.get::<_, Option<String>>(2)?.map(Credential::new),
-                peer: row.get::<_, String>(3)?.parse().ok(),
-                session: Some(id),
-            };
-            let place = self.builder.place(&subject);
-            self.builder.opened(place, span(row.get(4)?, row.get(5)?));
-            let first: Option<i64> = row.get(6)?;
-            let last: Option<i64> = row.get(7)?;
-            let pruned = first.zip(last).map(|(first, last)| PrunedMinutes {
-                first: Minute(first),
-                last: Minute(last),
-                traffic: traffic_at(row, 8).unwrap_or_default(),
-            });
-            match pruned {
-                // Part of an amount is not known, so neither is the sum.
-                Some(pruned) if pruned.are_cut_by(period) => {
-                    cut += 1;
-                    continue;
-                }
-                Some(pruned) if period.contains(pruned.first) => {
-                    merged += u64::from(!self.builder.is_in_one_bucket(pruned.first, pruned.last));
-                    self.builder.moved(place, pruned.first, pruned.traffic);
-                }
-                _ => {}
-            }
-            places.insert(id, place);
-        }
-        if cut > 0 {
-            self.builder.note(Note::SessionsCut { sessions: cut });
-        }
-        if merged > 0 {
-            self.builder.note(Note::SessionsMerged { sessions: merged });
-        }
-        Ok(places)
-    }
-}
-
-fn span(begin: i64, end: i64) -> SessionSpan {
-    SessionSpan {
-        begin: Minute(begin),
-        end: (end != OPEN).then_some(Minute(end)),
-    }
 }

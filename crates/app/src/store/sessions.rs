@@ -9,16 +9,17 @@ use sshmeter_core::{
     counter::Reading,
     identity::{BootId, Credential, Endpoint, Pid, SocketCookie, SocketId, UserName},
     ledger::{Closing, Login, SessionRecord},
-    report::{Note, Selection, SessionSpan, Sum, Who},
+    report::{Note, PrunedMinutes, Selection, SessionSpan, Sum, Who},
     rule::Counters,
     time::Period,
-    units::{Flow, Minute, Traffic},
+    units::{Flow, Traffic},
 };
 
 use super::{
     StoreError,
     amounts::{flow_at, traffic_at},
-    reader::{Reader, accounts},
+    answers::{accounts, pruned_at, span_at},
+    reader::Reader,
     retain::kept,
     schema::OPEN,
 };
@@ -250,22 +251,6 @@ pub(super) struct KeptSession {
     pub(super) pruned: Option<PrunedMinutes>,
 }
 
-/// What a session's deleted minutes held.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PrunedMinutes {
-    pub(super) first: Minute,
-    pub(super) last: Minute,
-    pub(super) traffic: Traffic,
-}
-
-impl PrunedMinutes {
-    /// Whether a period takes some of these minutes and leaves others.
-    pub(super) fn are_cut_by(&self, period: Period) -> bool {
-        let touches = self.first < period.until() && period.since() <= self.last;
-        touches && !period.contains_all(self.first, self.last)
-    }
-}
-
 /// What a session moved in a period.
 struct Moved {
     traffic: Traffic,
@@ -276,22 +261,11 @@ struct Moved {
 impl KeptSession {
     fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
         let next = RECORD_WIDTH;
-        let end: i64 = row.get(next + 2)?;
-        let first: Option<i64> = row.get(next + 3)?;
-        let last: Option<i64> = row.get(next + 4)?;
-        let traffic = traffic_at(row, next + 5)?;
         Ok(Self {
             id: row.get(next)?,
             record: record_of(row)?,
-            span: SessionSpan {
-                begin: Minute(row.get(next + 1)?),
-                end: (end != OPEN).then_some(Minute(end)),
-            },
-            pruned: first.zip(last).map(|(first, last)| PrunedMinutes {
-                first: Minute(first),
-                last: Minute(last),
-                traffic,
-            }),
+            span: span_at(row, next + 1)?,
+            pruned: pruned_at(row, next + 3)?,
         })
     }
 

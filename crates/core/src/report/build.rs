@@ -51,16 +51,20 @@ pub struct Builder {
     cells: HashMap<(Group, Minute), Traffic>,
     /// By group, in its place: how many sessions came and went.
     changes: Vec<Changes>,
+    /// By group, in its place: from when on its sessions are known.
+    known_since: Vec<Option<Minute>>,
     sessions: u64,
+    /// From when on all sessions are known.
+    all_known_since: Option<Minute>,
     left_out: Sum,
-    sessions_kept_since: Option<Minute>,
+    left_out_known_since: Option<Minute>,
     notes: Vec<Note>,
 }
 
 impl Builder {
     /// An empty report. `accounts` are all there are, to find the users asked
     /// for by name; sessions that ended before `sessions_kept_since` have
-    /// expired.
+    /// expired, and not all are known any more.
     #[must_use]
     pub fn new(
         request: Request,
@@ -91,12 +95,14 @@ impl Builder {
             group_of: HashMap::new(),
             cells: HashMap::new(),
             changes: Vec::new(),
+            known_since: Vec::new(),
             sessions: 0,
+            all_known_since: sessions_kept_since,
             left_out: Sum {
                 sessions: Some(0),
                 traffic: Traffic::default(),
             },
-            sessions_kept_since,
+            left_out_known_since: sessions_kept_since,
             notes: Vec::new(),
         }
     }
@@ -121,8 +127,23 @@ impl Builder {
         let group = Group(self.groups.len());
         self.groups.push(key.clone());
         self.changes.push(Changes::default());
+        self.known_since.push(None);
         self.group_of.insert(key, group);
         Place::Shown(group)
+    }
+
+    /// Of what belongs to a place it is known from `since` on how many sessions
+    /// there were; `None` is always.
+    pub fn sessions_known_since(&mut self, place: Place, since: Option<Minute>) {
+        let known_since = match place {
+            Place::Shown(group) => {
+                self.all_known_since = self.all_known_since.max(since);
+                &mut self.known_since[group.0]
+            }
+            Place::LeftOut => &mut self.left_out_known_since,
+            Place::Ignored => return,
+        };
+        *known_since = since.max(*known_since);
     }
 
     /// Adds what was moved in a minute, or in the row that starts with it.
@@ -140,13 +161,27 @@ impl Builder {
 
     /// Counts a session.
     pub fn opened(&mut self, place: Place, span: SessionSpan) {
+        self.opened_often(place, span, 1);
+    }
+
+    /// Counts so many sessions, each open at some time in the period, where the
+    /// whole period is one bucket.
+    pub fn opened_in_period(&mut self, place: Place, sessions: u64) {
+        let span = SessionSpan {
+            begin: self.request.period.since(),
+            end: None,
+        };
+        self.opened_often(place, span, sessions);
+    }
+
+    fn opened_often(&mut self, place: Place, span: SessionSpan, sessions: u64) {
         let period = self.request.period;
         if !span.overlaps(period.since(), period.until()) {
             return;
         }
         match place {
             Place::Shown(group) => {
-                self.sessions += 1;
+                self.sessions += sessions;
                 let first = self.bucket_start(span.begin.max(period.since()));
                 // A damaged ledger's session may end before it begins.
                 let last = span
@@ -154,11 +189,11 @@ impl Builder {
                     .map_or(period.until(), |end| end.max(span.begin).next());
                 let after = self.bucket_end(Minute(last.min(period.until()).0 - 1));
                 let changes = &mut self.changes[group.0];
-                count(&mut changes.first_seen, first);
-                count(&mut changes.gone, after);
+                count(&mut changes.first_seen, first, sessions);
+                count(&mut changes.gone, after, sessions);
             }
             Place::LeftOut => {
-                self.left_out.sessions = self.left_out.sessions.map(|sessions| sessions + 1);
+                self.left_out.sessions = self.left_out.sessions.map(|before| before + sessions);
             }
             Place::Ignored => {}
         }
@@ -171,7 +206,7 @@ impl Builder {
 
     /// Adds something a reader of the figures has to know.
     pub fn note(&mut self, note: Note) {
-        if !self.notes.contains(&note) {
+        if !self.notes.iter_mut().any(|known| known.absorb(&note)) {
             self.notes.push(note);
         }
     }
@@ -179,7 +214,7 @@ impl Builder {
     /// The finished report.
     #[must_use]
     pub fn finish(mut self) -> Report {
-        let sessions_are_kept = self.are_sessions_kept(self.request.period.since());
+        let since = self.request.period.since();
         if self.request.per == Per::Total {
             self.add_idle_groups();
         }
@@ -196,7 +231,7 @@ impl Builder {
                 start,
                 key: self.groups[group.0].clone(),
                 sum: Sum {
-                    sessions: self.are_sessions_kept(start).then_some(sessions),
+                    sessions: covers(self.known_since[group.0], start).then_some(sessions),
                     traffic,
                 },
             });
@@ -208,7 +243,8 @@ impl Builder {
         let traffic = rows
             .iter()
             .fold(Traffic::default(), |sum, row| sum.plus(row.sum.traffic));
-        self.left_out.sessions = self.left_out.sessions.filter(|_| sessions_are_kept);
+        let left_out_is_known = covers(self.left_out_known_since, since);
+        self.left_out.sessions = self.left_out.sessions.filter(|_| left_out_is_known);
         Report {
             period: self.request.period,
             calendar: self.request.calendar,
@@ -216,7 +252,7 @@ impl Builder {
             per: self.request.per,
             rows,
             total: Sum {
-                sessions: sessions_are_kept.then_some(self.sessions),
+                sessions: covers(self.all_known_since, since).then_some(self.sessions),
                 traffic,
             },
             left_out: self.left_out,
@@ -233,10 +269,6 @@ impl Builder {
                 self.cells.entry((Group(group), since)).or_default();
             }
         }
-    }
-
-    fn are_sessions_kept(&self, since: Minute) -> bool {
-        self.sessions_kept_since.is_none_or(|kept| kept <= since)
     }
 
     /// The first minute of the bucket, within the period.
@@ -257,6 +289,11 @@ impl Builder {
     }
 }
 
+/// Whether what is known from `since` on, always without one, is known at `start`.
+fn covers(since: Option<Minute>, start: Minute) -> bool {
+    since.is_none_or(|since| since <= start)
+}
+
 /// What rows are sorted by.
 fn size(traffic: Traffic) -> u64 {
     traffic.wire.or(traffic.payload).map_or(0, Flow::total)
@@ -271,10 +308,10 @@ struct Changes {
     gone: Vec<(Minute, u64)>,
 }
 
-fn count(changes: &mut Vec<(Minute, u64)>, at: Minute) {
+fn count(changes: &mut Vec<(Minute, u64)>, at: Minute, sessions: u64) {
     match changes.last_mut() {
-        Some((last, number)) if *last == at => *number += 1,
-        _ => changes.push((at, 1)),
+        Some((last, number)) if *last == at => *number += sessions,
+        _ => changes.push((at, sessions)),
     }
 }
 
@@ -451,8 +488,10 @@ mod tests {
 
     #[test]
     fn sessions_that_expired_are_not_counted_as_none() {
-        let mut builder = Builder::new(request(Per::Bucket(Unit::Hour)), &[], Some(Minute(60)));
+        let since = Some(Minute(60));
+        let mut builder = Builder::new(request(Per::Bucket(Unit::Hour)), &[], since);
         let alice = builder.place(&subject("alice"));
+        builder.sessions_known_since(alice, since);
         builder.moved(alice, Minute(5), bytes(1));
         builder.moved(alice, Minute(65), bytes(1));
         let report = builder.finish();

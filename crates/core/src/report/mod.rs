@@ -1,20 +1,27 @@
 //! The one Report that every view is drawn from, and how it is made.
 //!
-//! [`plan`] chooses which of the ledger's rows answer a question exactly,
-//! [`Builder`] gathers what they hold. Nothing here formats bytes or times.
+//! [`answer`] drives it: [`plan`] chooses which rows answer a question exactly,
+//! [`Rows`] gives them, of one ledger or of many hosts', and [`Builder`] gathers
+//! what they hold. Nothing here formats bytes or times.
 
+mod answer;
 mod build;
+mod host;
 mod plan;
+mod rows;
 mod selection;
 
 use std::net::IpAddr;
 
+pub use answer::answer;
 pub use build::{Builder, Group, Place, SessionSpan};
+pub use host::Host;
 pub use plan::{Kept, Segment, plan};
+pub use rows::{Amount, KnownSession, PrunedMinutes, RowId, Rows};
 pub use selection::{Account, Selection, UNAUTHENTICATED, Who, printed_name};
 
 use crate::{
-    identity::Credential,
+    identity::{Credential, HostName},
     time::{Calendar, Period, Unit},
     units::{Minute, Traffic},
 };
@@ -30,7 +37,7 @@ pub enum By {
     Peer,
     /// The single session.
     Session,
-    /// This host.
+    /// The host the traffic is of.
     Host,
 }
 
@@ -69,12 +76,16 @@ impl Request {
     }
 
     /// What a subject's row is told apart by: of all that is known of it, that
-    /// which was asked for. A session's row also says whose it is.
+    /// which was asked for. A session's row also says whose it is, and at which
+    /// host, since only there its number is its own.
     #[must_use]
     pub fn key(&self, subject: &Key) -> Key {
         let asked = |by| self.by.contains(&by);
         let session = asked(By::Session);
         Key {
+            host: (asked(By::Host) || session)
+                .then(|| subject.host.clone())
+                .flatten(),
             user: (asked(By::User) || session)
                 .then(|| subject.user.clone())
                 .flatten(),
@@ -92,13 +103,15 @@ impl Request {
 /// What a row is about. Fields that were not asked for are `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
+    /// Which host's.
+    pub host: Option<HostName>,
     /// Whose.
     pub user: Option<Who>,
     /// The key or certificate; also `None` where the login had none.
     pub credential: Option<Credential>,
     /// The client's address.
     pub peer: Option<IpAddr>,
-    /// The session's number in the ledger.
+    /// The session's number in its host's ledger.
     pub session: Option<i64>,
 }
 
@@ -131,8 +144,8 @@ pub enum Note {
     Coarser {
         /// The length of the coarsest rows used.
         unit: Unit,
-        /// Finer rows are kept from here on.
-        kept_since: Minute,
+        /// Finer rows are kept from here on; `None` where some host has none.
+        kept_since: Option<Minute>,
     },
     /// Sessions that ended before this minute are no longer listed.
     SessionsExpired {
@@ -151,6 +164,30 @@ pub enum Note {
         /// How many.
         sessions: u64,
     },
+    /// Of these hosts no sessions are there to be told, so they are left out.
+    WithoutSessions {
+        /// What they are called.
+        hosts: Vec<HostName>,
+    },
+}
+
+impl Note {
+    /// Takes in what another host's rows have to say, where it is of the same kind.
+    fn absorb(&mut self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Coarser { unit, kept_since },
+                Self::Coarser {
+                    unit: other_unit,
+                    kept_since: other_since,
+                },
+            ) if unit == other_unit => {
+                *kept_since = kept_since.zip(*other_since).map(|(one, two)| one.max(two));
+                true
+            }
+            (one, other) => one == other,
+        }
+    }
 }
 
 /// A report: rows, and what they add up to.

@@ -21,9 +21,26 @@ pub struct Kept {
     pub hours_since: Option<Minute>,
     /// Days by user.
     pub days_since: Option<Minute>,
+    /// Nothing was moved in this minute or later: it is still to come. `None` where
+    /// that is left open; a row that is not over is then cut by a question's end.
+    pub until: Option<Minute>,
 }
 
 impl Kept {
+    /// Later than any minute: since when rows are kept that are not kept at all.
+    pub const NEVER: Minute = Minute(i64::MAX);
+
+    /// The same for who asks for no row before `earliest`.
+    pub(super) fn seen_from(self, earliest: Minute) -> Self {
+        let seen = |since: Option<Minute>| since.filter(|since| earliest < *since);
+        Self {
+            minutes_since: seen(self.minutes_since),
+            hours_since: seen(self.hours_since),
+            days_since: seen(self.days_since),
+            until: self.until,
+        }
+    }
+
     /// Whether rows of a unit are complete from a minute on.
     #[must_use]
     pub fn has(&self, unit: Unit, from: Minute) -> bool {
@@ -75,7 +92,7 @@ pub fn plan(
         unit,
         kept_since: finer(unit)
             .and_then(|finer| planner.first_kept(finer))
-            .unwrap_or(period.since()),
+            .filter(|since| *since < Kept::NEVER),
     });
     (planner.segments, notes.into_iter().collect())
 }
@@ -120,8 +137,10 @@ impl Planner<'_> {
         }
     }
 
-    /// Whether a row's whole span lies in the period and in one asked bucket.
+    /// Whether a row's whole span, as far as it has come, lies in the period and in
+    /// one asked bucket.
     fn is_exact(&mut self, unit: Unit, start: Minute, end: Minute) -> bool {
+        let end = self.kept.until.map_or(end, |until| end.min(until));
         if start < self.period.since() || self.period.until() < end {
             return false;
         }
@@ -242,6 +261,29 @@ mod tests {
             ),
             ("Minute 10-01T00:00 11-02T00:00".to_owned(), 0)
         );
+    }
+
+    #[test]
+    fn a_row_that_is_not_over_is_read_whole_by_who_asks_until_now() {
+        let until = |until, kept| {
+            planned(
+                "2026-10-31T23:00:00Z",
+                until,
+                Per::Bucket(Unit::Day),
+                "Europe/Berlin",
+                Kept {
+                    minutes_since: Some(Kept::NEVER),
+                    until: kept,
+                    ..Kept::default()
+                },
+            )
+        };
+        let now = Some(minute("2026-11-02T11:17:00Z"));
+        let whole = ("Day 10-31T23:00 11-02T23:00".to_owned(), 0);
+        assert_eq!(until("2026-11-02T11:17:00Z", now), whole);
+        let cut = "Day 10-31T23:00 11-01T23:00, Hour 11-01T23:00 11-02T12:00";
+        assert_eq!(until("2026-11-02T11:17:00Z", None), (cut.to_owned(), 1));
+        assert_eq!(until("2026-11-02T11:16:00Z", now), (cut.to_owned(), 1));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 
+use super::RowId;
 use crate::identity::{Credential, UserName};
 
 /// The name in print of connections that never logged in.
@@ -79,8 +80,8 @@ fn is_invisible(character: char) -> bool {
 /// A user and credential that sessions are booked under.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// The ledger's number for it.
-    pub id: i64,
+    /// Its number.
+    pub id: RowId,
     /// Whose it is.
     pub who: Who,
     /// The key or certificate, where there was one.
