@@ -6,7 +6,10 @@
 use std::{env, error::Error, fs, path::Path};
 
 use jiff::Timestamp;
-use sshmeter::{config::Config, store::Writer};
+use sshmeter::{
+    config::Config,
+    store::{Imported, Writer},
+};
 use sshmeter_core::{
     counter::Reading,
     identity::{BootId, Credential, Endpoint, Pid, SocketCookie, SocketId, UserName},
@@ -33,6 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn write(path: &Path) -> Result<(), Box<dyn Error>> {
     let mut writer = Writer::open(path, Some("Europe/Berlin"))?;
+    writer.record_changes(true)?;
     let mut batch = Batch {
         checkpoint: Some(Checkpoint::File {
             path: "/var/log/auth.log".to_owned(),
@@ -60,6 +64,19 @@ fn write(path: &Path) -> Result<(), Box<dyn Error>> {
     add(&mut batch, 3, None, "2026-11-22T16:00:00Z", Some("closed"));
     add(&mut batch, 4, Some("alice"), "2026-11-22T17:00:00Z", None);
     writer.commit(&batch)?;
+    let hour = Minute::of("2026-11-22T10:00:00Z".parse()?);
+    let imported = Imported {
+        user: UserName::new("carol"),
+        counted_as: UserName::new("carol"),
+        pid: Some(4712),
+        minute: Minute(hour.0 + 5),
+        hour,
+        wire: Flow {
+            inbound: 700,
+            outbound: 70,
+        },
+    };
+    writer.import("scripts", &[imported])?;
     // Some minutes have expired.
     writer.retain(
         "2026-11-22T17:20:00Z".parse()?,

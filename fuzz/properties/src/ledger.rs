@@ -14,14 +14,14 @@ use sshmeter::{
         SessionsHeading, View, note_sentence, report_csv, report_json, report_table, sessions_csv,
         sessions_json, sessions_table,
     },
-    store::{Depth, Reader, SessionQuery, StoreError, Writer, verify},
+    store::{Depth, Imported, Reader, SessionQuery, StoreError, Table as Kind, Writer, verify},
 };
 use sshmeter_core::{
-    identity::BootId,
+    identity::{BootId, UserName},
     report::{By, Per, Report, Request, Selection},
     session::{Moment, Table},
     time::{Calendar, Period, Unit},
-    units::{Minute, Traffic},
+    units::{Flow, Minute, Traffic},
 };
 use tempfile::TempDir;
 
@@ -101,6 +101,28 @@ fn read(path: &Path) -> Result<(), StoreError> {
     }
     for period in [None, Some(month), Some(always)] {
         show_sessions(&mut reader, period)?;
+    }
+    follow(&mut reader)
+}
+
+/// Reads it as a mirror does.
+fn follow(reader: &mut Reader) -> Result<(), StoreError> {
+    let _ = reader.facts()?;
+    let _ = reader.journal()?;
+    let mut after = 0;
+    for _ in 0..3 {
+        let changes = reader.changes(after, 10, &Kind::ALL)?;
+        assert!(changes.rows.len() <= 10 && changes.up_to >= after);
+        after = changes.up_to;
+    }
+    for table in Kind::ALL {
+        let mut after = None;
+        for _ in 0..3 {
+            let rows = reader.rows_after(table, after, 2)?;
+            let last = rows.last().map(|row| row.key);
+            assert!(last.is_none() || last > after, "in the order of keys");
+            after = last.or(after);
+        }
     }
     Ok(())
 }
@@ -194,8 +216,26 @@ fn resume(path: &Path) -> Result<(), StoreError> {
     if let Some(batch) = table.take_batch() {
         writer.commit(&batch)?;
     }
+    let _ = writer.import("scripts", &imported())?;
+    let _ = writer.forget_changes(i64::MAX)?;
+    writer.record_changes(false)?;
     let _ = writer.retain(now.wall, &Config::default().ledger.retention)?;
     Ok(())
+}
+
+/// What another program has by now, of an hour that was imported before.
+fn imported() -> [Imported; 1] {
+    [Imported {
+        user: UserName::new("carol"),
+        counted_as: UserName::new("carol"),
+        pid: None,
+        minute: minute(1_795_341_600),
+        hour: minute(1_795_341_600),
+        wire: Flow {
+            inbound: 900,
+            outbound: 90,
+        },
+    }]
 }
 
 /// What a terminal would do something about.
@@ -214,7 +254,6 @@ fn view(keys: &BTreeMap<String, String>) -> View<'_> {
         styled: false,
         payload: false,
         top: Some(5),
-        host: "lab",
         keys,
     }
 }

@@ -53,7 +53,6 @@ pub fn line(bytes: &[u8]) {
         styled: false,
         payload: false,
         top: None,
-        host: "lab",
         keys: &keys,
     };
     let table = sessions_table(&sessions, &TimeZone::UTC, &view);

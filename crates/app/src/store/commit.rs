@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use sshmeter_core::{
     identity::{Credential, SocketId},
-    ledger::{Checkpoint, Entry, Login, SessionRecord},
+    ledger::{Batch, Checkpoint, Entry, Login, SessionRecord},
     time::{Calendar, Unit},
     units::Minute,
 };
@@ -21,14 +21,32 @@ use super::{
 
 /// A session's row number and the account it is booked under.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stored {
+struct Stored {
     session: i64,
     account: i64,
 }
 
+/// Writes all of a batch.
+pub(super) fn store_batch(
+    connection: &Connection,
+    calendar: &Calendar,
+    batch: &Batch,
+) -> Result<(), AmountError> {
+    let mut known = HashMap::new();
+    for record in &batch.sessions {
+        let stored = store_session(connection, calendar, record)?;
+        known.insert(&record.id, stored);
+    }
+    store_entries(connection, calendar, &batch.entries, known)?;
+    if let Some(checkpoint) = &batch.checkpoint {
+        store_checkpoint(connection, checkpoint)?;
+    }
+    Ok(())
+}
+
 /// Writes a session as it stands, and moves what it was booked under when it
 /// is named, or its name is taken back.
-pub(super) fn store_session(
+fn store_session(
     connection: &Connection,
     calendar: &Calendar,
     record: &SessionRecord,
@@ -176,7 +194,7 @@ fn end_minute(record: &SessionRecord) -> i64 {
 }
 
 /// Adds the entries to their minutes, and their sums to hours, days and months.
-pub(super) fn store_entries<'a>(
+fn store_entries<'a>(
     connection: &Connection,
     calendar: &Calendar,
     entries: &'a [Entry],
@@ -220,10 +238,7 @@ pub(super) fn store_entries<'a>(
     Ok(())
 }
 
-pub(super) fn store_checkpoint(
-    connection: &Connection,
-    checkpoint: &Checkpoint,
-) -> Result<(), AmountError> {
+fn store_checkpoint(connection: &Connection, checkpoint: &Checkpoint) -> Result<(), AmountError> {
     let text = serde_json::to_string(checkpoint)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     connection

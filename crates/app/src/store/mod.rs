@@ -5,27 +5,38 @@
 //! the core's types: no other module knows a table's name.
 
 mod amounts;
+mod answers;
 mod bucket_sums;
+mod changes;
 mod commit;
 mod copy;
 mod distrust;
 mod error;
+mod follow;
+mod foresee;
+mod import;
 mod lock;
 mod move_account;
 mod reader;
 mod rescue;
 mod retain;
+mod rows;
 mod schema;
 mod sessions;
 mod verify;
 mod writer;
 mod zone;
 
+pub use changes::{Forgotten, Journal};
 pub use copy::{CopyError, Progress, Restored, back_up, restore};
 pub use error::StoreError;
+pub use follow::{Changes, Facts};
+pub use import::{ImportOutcome, Imported};
 pub use lock::holder;
 pub use reader::Reader;
 pub use retain::Retained;
+pub use rows::{Kind, Row, RowKey, Table, Value};
+pub use schema::OPEN;
 pub use sessions::{ListedSession, SessionList, SessionQuery};
 pub use verify::{
     Depth, Difference, Fault, Figure, Owner, SessionName, Subject, Time, Verification, Wrong,

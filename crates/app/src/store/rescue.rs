@@ -19,8 +19,11 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{
     error::{Doing, StoreError},
-    writer::{connect, made_path, make_file},
+    writer::{made_path, make_file},
 };
+
+/// Opens what lies at the ledger's path by then, as the writer wants it.
+pub(super) type Connect<'a> = &'a dyn Fn() -> Result<Connection, StoreError>;
 
 /// What the kernel knows a file by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +77,7 @@ impl Files {
 pub(super) fn begin_log_anew(
     connection: &Connection,
     path: &Path,
-    newest: i64,
+    connect: Connect<'_>,
 ) -> Result<Connection, StoreError> {
     let sqlite = |error| StoreError::from_sqlite(path, Doing::Writing, error);
     let is_busy: bool = connection
@@ -86,7 +89,7 @@ pub(super) fn begin_log_anew(
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .map_err(sqlite)?;
-    connect(path, newest)
+    connect()
 }
 
 /// Writes all that an open ledger holds to its path, where nothing is any more,
@@ -94,7 +97,7 @@ pub(super) fn begin_log_anew(
 pub(super) fn write_anew(
     connection: &Connection,
     path: &Path,
-    newest: i64,
+    connect: Connect<'_>,
 ) -> Result<Connection, StoreError> {
     let io = |error| StoreError::from_io(path, Doing::Writing, error);
     made_path(path)?;
@@ -120,7 +123,7 @@ pub(super) fn write_anew(
         Err(rustix::io::Errno::EXIST) => return Err(StoreError::Replaced(path.to_owned())),
         Err(errno) => return Err(io(errno.into())),
     }
-    connect(path, newest).inspect_err(|_| {
+    connect().inspect_err(|_| {
         // The next try begins where this one did.
         let _ = fs::remove_file(path);
     })

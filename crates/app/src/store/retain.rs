@@ -140,6 +140,7 @@ pub(super) fn kept(connection: &Connection) -> rusqlite::Result<Kept> {
         minutes_since: since(connection, "minutes_since")?,
         hours_since: since(connection, "hours_since")?,
         days_since: since(connection, "days_since")?,
+        until: None,
     })
 }
 

@@ -7,17 +7,20 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::error::{Doing, StoreError};
+use super::{
+    changes,
+    error::{Doing, StoreError},
+};
 
 /// Tells our SQLite files from everyone else's: the letters `sshm`.
 pub(super) const APPLICATION_ID: i64 = 0x7373_686d;
 
 /// What `end_minute` holds while a session is open: later than any minute.
-pub(super) const OPEN: i64 = i64::MAX;
+pub const OPEN: i64 = i64::MAX;
 
 /// The steps from an empty file to the newest format; a ledger's
 /// `user_version` is the number of steps it has behind it.
-pub(super) const MIGRATIONS: &[&str] = &[FORMAT_1, FORMAT_2];
+pub(super) const MIGRATIONS: &[&str] = &[FORMAT_1, FORMAT_2, FORMAT_3];
 
 const FORMAT_1: &str = "
 CREATE TABLE meta (
@@ -128,6 +131,27 @@ ALTER TABLE session ADD COLUMN rule_wire_in    INTEGER CHECK (rule_wire_in >= 0)
 ALTER TABLE session ADD COLUMN rule_wire_out   INTEGER CHECK (rule_wire_out >= 0);
 ";
 
+/// Which rows have changed, for mirrors; and what was taken from other programs'
+/// counts, so that it is taken once.
+const FORMAT_3: &str = "
+CREATE TABLE change (
+    revision INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind     INTEGER NOT NULL,
+    first    INTEGER NOT NULL,
+    second   INTEGER NOT NULL,
+    UNIQUE (kind, first, second)
+) STRICT;
+
+CREATE TABLE import (
+    source   TEXT NOT NULL,
+    user     TEXT NOT NULL,
+    hour     INTEGER NOT NULL,
+    wire_in  INTEGER NOT NULL CHECK (wire_in >= 0),
+    wire_out INTEGER NOT NULL CHECK (wire_out >= 0),
+    PRIMARY KEY (source, user, hour)
+) STRICT, WITHOUT ROWID;
+";
+
 /// What a file's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
@@ -199,6 +223,10 @@ pub(super) fn migrate(
         .map_err(sqlite)?;
     for migration in migrations.iter().skip(done) {
         transaction.execute_batch(migration).map_err(sqlite)?;
+    }
+    // What a step changed is not in the list of changes.
+    if changes::has_journal(&transaction).map_err(sqlite)? {
+        changes::end_journal(&transaction).map_err(sqlite)?;
     }
     transaction
         .pragma_update(None, "application_id", APPLICATION_ID)

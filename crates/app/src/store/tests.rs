@@ -16,8 +16,10 @@ use super::{
     verify,
 };
 
+mod changes;
 mod copies;
 mod failures;
+mod import;
 mod properties;
 mod verification;
 

@@ -5,7 +5,6 @@
 //! batch whose commit succeeded must not be committed again.
 
 use std::{
-    collections::HashMap,
     fs::{DirBuilder, File, OpenOptions},
     io::Read as _,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
@@ -25,11 +24,12 @@ use sshmeter_core::{
 
 use super::{
     amounts::AmountError,
-    commit::{store_checkpoint, store_entries, store_session},
+    changes,
+    commit::store_batch,
     distrust::allow_tables_only,
     error::{Doing, StoreError},
     lock::LedgerLock,
-    rescue::{Files, begin_log_anew, write_anew},
+    rescue::{Connect, Files, begin_log_anew, write_anew},
     schema::{self, MIGRATIONS, OPEN},
     sessions::{RECORD_COLUMNS, record_of},
     zone::{asked_zone, ledger_zone, zone_named},
@@ -49,8 +49,13 @@ pub struct Writer {
     /// The files that are open, whatever lies at their paths by now.
     files: Files,
     newest: i64,
+    /// Whether the connection notes what it changes.
+    pub(super) records_changes: bool,
     lock: LedgerLock,
 }
+
+/// How files that were deleted are made again.
+type Rescue = fn(&Connection, &Path, Connect<'_>) -> Result<Connection, StoreError>;
 
 /// What a daemon goes on from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -98,6 +103,15 @@ impl Writer {
             ));
         }
         let calendar = Calendar::new(zone_named(&zone_name)?);
+        // Whoever opens it and knows nothing of mirrors must not leave a gap.
+        let records_changes = changes::has_journal(&connection)
+            .and_then(|is_there| {
+                if is_there {
+                    changes::watch(&connection)?;
+                }
+                Ok(is_there)
+            })
+            .map_err(|error| StoreError::from_sqlite(&path, Doing::Writing, error))?;
         let files = Files::at(&path)?;
         Ok(Self {
             connection,
@@ -107,6 +121,7 @@ impl Writer {
             notices,
             files,
             newest,
+            records_changes,
             lock,
         })
     }
@@ -129,22 +144,11 @@ impl Writer {
     /// together with what came since.
     pub fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
         self.keep_the_files()?;
-        self.in_transaction(|connection, calendar| {
-            let mut known = HashMap::new();
-            for record in &batch.sessions {
-                let stored = store_session(connection, calendar, record)?;
-                known.insert(&record.id, stored);
-            }
-            store_entries(connection, calendar, &batch.entries, known)?;
-            if let Some(checkpoint) = &batch.checkpoint {
-                store_checkpoint(connection, checkpoint)?;
-            }
-            Ok(())
-        })
+        self.in_transaction(|connection, calendar| store_batch(connection, calendar, batch))
     }
 
     /// Makes sure that what is written can be found again.
-    fn keep_the_files(&mut self) -> Result<(), StoreError> {
+    pub(super) fn keep_the_files(&mut self) -> Result<(), StoreError> {
         let there = Files::at(&self.path)?;
         if there == self.files {
             return Ok(());
@@ -152,11 +156,19 @@ impl Writer {
         if there.ledger.is_some() && there.ledger != self.files.ledger {
             return Err(StoreError::Replaced(self.path.clone()));
         }
-        let (rescue, what): (fn(_, _, _) -> _, _) = match there.ledger {
+        let (rescue, what): (Rescue, _) = match there.ledger {
             None => (write_anew, "ledger"),
             Some(_) => (begin_log_anew, "write-ahead log of the ledger"),
         };
-        self.connection = rescue(&self.connection, &self.path, self.newest)?;
+        let (path, newest, records_changes) = (&self.path, self.newest, self.records_changes);
+        self.connection = rescue(&self.connection, path, &|| {
+            let connection = connect(path, newest)?;
+            if records_changes {
+                changes::watch(&connection)
+                    .map_err(|error| StoreError::from_sqlite(path, Doing::Writing, error))?;
+            }
+            Ok(connection)
+        })?;
         self.files = Files::at(&self.path)?;
         if !self.lock.is_of(&self.path) {
             self.lock = LedgerLock::take(&self.path)?;

@@ -14,7 +14,8 @@ use jiff::Timestamp;
 
 use super::{COMPANIONS, CopyError, Draft, Progress, copy, folder_of, with_suffix};
 use crate::store::{
-    Depth, Reader, StoreError, Verification, lock::LedgerLock, verify, writer::made_path,
+    Depth, Reader, StoreError, Verification, changes::end_journal, distrust::allow_tables_only,
+    lock::LedgerLock, verify, writer::made_path,
 };
 
 /// What was done.
@@ -48,6 +49,8 @@ pub fn restore(
     let draft = Draft::beside(&ledger)?;
     copy(backup, &draft, progress)?;
     sound(backup, &draft)?;
+    let of_backup = |error| CopyError::from_sqlite(backup, &ledger, error);
+    forget_journal(&draft).map_err(of_backup)?;
     let failed = |source| CopyError::io(&ledger, source);
     like_its_place(&ledger, &draft.path).map_err(failed)?;
     let bytes = draft.sync()?;
@@ -74,6 +77,20 @@ fn sound(backup: &Path, draft: &Draft) -> Result<(), CopyError> {
             faults: found.more,
         })
     }
+}
+
+/// A ledger that is put back is in an earlier time than what mirrors have seen of
+/// it: there is no journal that leads from there to here.
+fn forget_journal(draft: &Draft) -> rusqlite::Result<()> {
+    let connection = draft.open()?;
+    allow_tables_only(&connection)?;
+    // Older formats have no list; the daemon will bring them up to date.
+    if connection.table_exists(None, "change")? {
+        let transaction = connection.unchecked_transaction()?;
+        end_journal(&transaction)?;
+        transaction.commit()?;
+    }
+    connection.close().map_err(|(_, error)| error)
 }
 
 /// Gives a file, and the lock that was perhaps just made, to whom the ledger

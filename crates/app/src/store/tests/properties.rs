@@ -26,7 +26,7 @@ use crate::{
     render::{View, report_csv, report_json, sessions_csv, sessions_json},
 };
 
-const ZONES: [&str; 7] = [
+pub(super) const ZONES: [&str; 7] = [
     "UTC",
     "Europe/Berlin",
     "Asia/Kathmandu",
@@ -42,7 +42,7 @@ const SPAN: i64 = 21 * 24 * 60;
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Open {
         named: Option<usize>,
     },
@@ -73,7 +73,7 @@ fn any_traffic() -> impl Strategy<Value = Traffic> {
     (flow.clone(), flow).prop_map(|(wire, payload)| Traffic { wire, payload })
 }
 
-fn any_step() -> impl Strategy<Value = Step> {
+pub(super) fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => prop::option::of(0usize..4).prop_map(|named| Step::Open { named }),
         8 => (any::<prop::sample::Index>(), 0i64..90, any_traffic()).prop_map(
@@ -103,10 +103,34 @@ const USERS: [(&str, Option<&str>); 4] = [
 
 /// Does the steps, on the model and on a ledger.
 fn run(steps: &[Step], writer: &mut Writer) -> Model {
-    let mut model = Model::default();
-    let mut batch = Batch::default();
-    let mut now = Minute(START);
+    let mut life = Life::default();
     for step in steps {
+        life.step(step, writer);
+    }
+    life.step(&Step::Commit, writer);
+    life.model
+}
+
+/// What happens to a ledger, step by step.
+pub(super) struct Life {
+    model: Model,
+    batch: Batch,
+    now: Minute,
+}
+
+impl Default for Life {
+    fn default() -> Self {
+        Self {
+            model: Model::default(),
+            batch: Batch::default(),
+            now: Minute(START),
+        }
+    }
+}
+
+impl Life {
+    pub(super) fn step(&mut self, step: &Step, writer: &mut Writer) {
+        let Self { model, batch, now } = self;
         let count = model.sessions.len();
         match step {
             Step::Open { named } => {
@@ -118,11 +142,11 @@ fn run(steps: &[Step], writer: &mut Writer) -> Model {
                 record.reading = Reading::default();
                 model.sessions.push(record);
             }
-            Step::Wait { minutes } => now = Minute((now.0 + minutes).min(START + SPAN)),
+            Step::Wait { minutes } => *now = Minute((now.0 + minutes).min(START + SPAN)),
             Step::Commit => {
-                writer.commit(&batch).expect("a commit");
-                batch = Batch::default();
-                continue;
+                writer.commit(batch).expect("a commit");
+                *batch = Batch::default();
+                return;
             }
             _ if count == 0 => {}
             Step::Move {
@@ -154,8 +178,11 @@ fn run(steps: &[Step], writer: &mut Writer) -> Model {
         }
         batch.sessions.clone_from(&model.sessions);
     }
-    writer.commit(&batch).expect("a commit");
-    model
+
+    /// The time it is.
+    pub(super) fn now(&self) -> Timestamp {
+        self.now.start()
+    }
 }
 
 impl Model {
@@ -227,7 +254,7 @@ fn any_period() -> impl Strategy<Value = Period> {
     })
 }
 
-fn retention(days: (u64, u64, u64)) -> Retention {
+pub(super) fn retention(days: (u64, u64, u64)) -> Retention {
     let days_of = |days: u64| Some(Duration::from_secs(days * 86_400));
     Retention {
         minute: days_of(days.0),
@@ -278,7 +305,6 @@ fn formats(reader: &mut Reader, request: &Request) -> Vec<[u64; 4]> {
         styled: false,
         payload: false,
         top: None,
-        host: "host",
         keys: &keys,
     };
     let zone = request.calendar.zone();

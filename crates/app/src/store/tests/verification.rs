@@ -232,6 +232,14 @@ fn every_broken_row_is_named() {
             "UPDATE meta SET value = 'yesterday' WHERE key = 'minutes_since'",
         ),
         (
+            "a journal begins at a revision that was given",
+            "INSERT INTO meta VALUES ('journal', 'a'), ('journal_floor', '9')",
+        ),
+        (
+            "a change is of a table that is there",
+            "INSERT INTO change (kind, first, second) VALUES (9, 1, 0)",
+        ),
+        (
             "the indexes are there, and no other tables",
             "DROP INDEX minute_by_session; CREATE TABLE songs (title TEXT); INSERT INTO songs VALUES ('x')",
         ),
@@ -308,6 +316,16 @@ fn amounts(connection: &Connection) -> rusqlite::Result<Vec<String>> {
 fn no_changed_byte_changes_an_amount_unseen() {
     let folder = SampleFolder::new();
     sample_month(&folder);
+    // In pages that hold all tables' texts in one: SQLite leaves in a page what
+    // it has moved to another, and that means nothing.
+    Connection::open(folder.ledger())
+        .and_then(|connection| {
+            connection.execute_batch(
+                "PRAGMA journal_mode = DELETE; PRAGMA page_size = 8192; VACUUM;
+                 PRAGMA journal_mode = WAL;",
+            )
+        })
+        .expect("a ledger");
     let whole = fs::read(folder.ledger()).expect("bytes");
     let expected = amounts(folder.reader().connection()).expect("amounts");
     let told: Vec<usize> = (0..whole.len())

@@ -14,7 +14,7 @@ use super::{
     Check, Depth,
     fault::{Owner, Subject, Wrong},
 };
-use crate::store::{schema, schema::MIGRATIONS};
+use crate::store::{Table, changes, schema, schema::MIGRATIONS};
 
 /// The most that SQLite is asked to tell of a damaged file.
 const TOLD_BY_SQLITE: u32 = 100;
@@ -69,6 +69,7 @@ impl Check<'_> {
         ] {
             self.fact(fact, coarser)?;
         }
+        self.journal()?;
         self.checkpoint()
     }
 
@@ -80,6 +81,32 @@ impl Check<'_> {
         if since.is_none_or(|since| self.calendar.bucket(coarser, since).start != since) {
             let words = format!("it says {text:?}, where no row of the coarser kind begins");
             self.tell(Subject::Fact(fact), Wrong::Told(words));
+        }
+        Ok(())
+    }
+
+    /// The list of changes begins at a revision that was given, and names tables
+    /// that there are.
+    fn journal(&mut self) -> rusqlite::Result<()> {
+        if let Some(journal) = changes::journal(self.connection)? {
+            let text = schema::meta(self.connection, changes::FLOOR)?.unwrap_or_default();
+            let floor = text.parse::<i64>().ok();
+            if floor.is_none_or(|floor| floor < 0 || floor > journal.newest) {
+                let words = format!("it says {text:?}, which is no revision that was given");
+                self.tell(Subject::Fact(changes::FLOOR), Wrong::Told(words));
+            }
+        }
+        let mut statement = self
+            .connection
+            .prepare("SELECT kind, count(*) FROM change GROUP BY kind")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (kind, count): (i64, i64) = (row.get(0)?, row.get(1)?);
+            if Table::ALL.iter().all(|table| table.number() != kind) {
+                let words =
+                    format!("changes ({count}) are of a table that is not there: number {kind}");
+                self.tell(Subject::File, Wrong::Told(words));
+            }
         }
         Ok(())
     }
