@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::mirror::address::is_address;
+
 /// Where the config is looked for when `--config` is not given.
 pub const DEFAULT_CONFIG: &str = "/etc/sshmeter/config.toml";
 
@@ -32,11 +34,12 @@ pub struct Arguments {
     pub config: Option<PathBuf>,
 
     /// Use this ledger instead of the config's `ledger.path`
-    /// (/var/lib/sshmeter/ledger.db if not set).
+    /// (/var/lib/sshmeter/ledger.db if not set). `report` also reads a mirror:
+    /// `mysql://USER@HOST/DATABASE` or `postgres://USER@HOST/DATABASE`.
     #[arg(
         long,
         global = true,
-        value_name = "FILE",
+        value_name = "FILE|URL",
         help_heading = "Global options"
     )]
     pub ledger: Option<PathBuf>,
@@ -44,6 +47,15 @@ pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Arguments {
+    /// The mirror's address, where `--ledger` is one and no path.
+    #[must_use]
+    pub fn mirror(&self) -> Option<&str> {
+        let text = self.ledger.as_deref()?.to_str()?;
+        is_address(text).then_some(text)
+    }
 }
 
 /// The commands.
@@ -100,6 +112,14 @@ pub enum Command {
     /// that are in the backup and still open are counted on without loss, as
     /// the kernel still has all they moved; those that ended since are missing.
     Restore(RestoreArguments),
+    /// Take over what the older scripts have counted into MySQL.
+    ///
+    /// Reads the tables `minute` and `hour` of the scripts that count by the
+    /// iptables chain `useraccount`, and books them in the ledger; `sessions`
+    /// lists them with the method `import`. It can be repeated, also while the
+    /// scripts still count: only what is new since the last time is added.
+    /// `sshmeter run` has to be stopped, but not for --dry-run.
+    Import(ImportArguments),
     /// Remove all counter rules of sshmeter's from the firewall.
     ///
     /// Removes the table `inet sshmeter` of nftables, and the chain
@@ -165,7 +185,7 @@ pub enum ByArgument {
     Peer,
     /// The single session.
     Session,
-    /// This host.
+    /// The host; a mirror has many.
     Host,
 }
 
@@ -319,4 +339,24 @@ pub struct RestoreArguments {
     /// The backup.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+}
+
+/// `sshmeter import`.
+#[derive(Args, Clone, Debug)]
+pub struct ImportArguments {
+    /// The scripts' database: `mysql://USER@HOST/sshaccount`, or `postgres://…`
+    /// with tables of the same names and columns. The options are those of a
+    /// mirror's address: `?password-file=PATH`, `?socket=PATH`.
+    #[arg(value_name = "URL")]
+    pub url: String,
+
+    /// Say what would be taken, and take nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// What the ledger calls the database, by which it knows what was taken from
+    /// it before; if not given, what the server says of itself. It is asked for
+    /// where the server's host was renamed, and where a second database comes.
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub source: Option<String>,
 }

@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod error;
 pub mod input;
 pub mod kernel;
+pub mod mirror;
 pub mod render;
 pub mod source;
 pub mod store;

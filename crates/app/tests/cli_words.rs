@@ -72,6 +72,42 @@ fn a_wrong_command_line_is_told_and_exits_with_2() {
 }
 
 #[test]
+fn only_a_report_reads_a_mirror() {
+    let commands: [&[&str]; 8] = [
+        &["sessions"],
+        &["run"],
+        &["verify"],
+        &["backup", "x"],
+        &["restore", "x"],
+        &["doctor"],
+        &["check-config"],
+        &["clear-rules"],
+    ];
+    for command in commands {
+        for ledger in ["mysql://meter:hunter2@db1/meters", "PostgreSQL://u@db1/m"] {
+            let output = sshmeter(&[&["--ledger", ledger][..], command].concat());
+            let words = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{command:?}: {words}");
+            assert!(
+                words.starts_with(
+                    "error: --ledger names a mirror, and only `report` reads mirrors\n"
+                ),
+                "{command:?}: {words}"
+            );
+            assert!(words.contains("hint: ") && !words.contains("hunter2"));
+        }
+    }
+    let ledger = "mysql://meter:hunter2@db1/meters";
+    let output = sshmeter(&["--config", "/dev/null", "--ledger", ledger, "report"]);
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{words}");
+    assert!(
+        words.contains("password-file=") && !words.contains("hunter2"),
+        "{words}"
+    );
+}
+
+#[test]
 fn check_config_shows_what_it_understood_or_where_it_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");

@@ -34,7 +34,7 @@ pub(super) fn copying<T: Send + 'static>(
         let mut terminate = listen(SignalKind::terminate())?;
         let mut hang_up = listen(SignalKind::hangup())?;
         let mut work = tokio::task::spawn_blocking(move || {
-            let mut meter = Meter::default();
+            let mut meter = Meter::new("copied");
             let done = work(&mut |done, all| {
                 meter.show(done, all);
                 if stop.load(Ordering::Relaxed) {
@@ -60,21 +60,26 @@ pub(super) fn copying<T: Send + 'static>(
 }
 
 /// How far it is, for who sits before it.
-#[derive(Default)]
-struct Meter {
+pub(super) struct Meter {
+    done: &'static str,
     shown: Option<u64>,
 }
 
 impl Meter {
-    fn show(&mut self, done: u64, all: u64) {
-        let percent = done.saturating_mul(100) / all.max(1);
+    /// Nothing is shown yet; `done` is what is being done, as of its end.
+    pub(super) fn new(done: &'static str) -> Self {
+        Self { done, shown: None }
+    }
+
+    pub(super) fn show(&mut self, part: u64, all: u64) {
+        let percent = part.saturating_mul(100) / all.max(1);
         if self.shown != Some(percent) && std::io::stderr().is_terminal() {
-            say(&format!("\rcopied {percent} %"));
+            say(&format!("\r{} {percent} %", self.done));
             self.shown = Some(percent);
         }
     }
 
-    fn wipe(&self) {
+    pub(super) fn wipe(&self) {
         if self.shown.is_some() {
             say("\r\x1b[K");
         }

@@ -166,7 +166,8 @@ fn config_page() -> Page {
     section(&mut roff, "DESCRIPTION");
     let mut words: Vec<&str> = Vec::new();
     for line in SHIPPED_CONFIG.lines() {
-        if let Some(header) = line.strip_prefix('[') {
+        // A table that nobody has by default is a comment too.
+        if let Some(header) = line.strip_prefix("# [").or(line.strip_prefix('[')) {
             flush(&mut roff, &mut words);
             section(&mut roff, &format!("[{header}"));
         } else if let Some(example) = line.strip_prefix("#     ") {

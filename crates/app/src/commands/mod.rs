@@ -11,9 +11,11 @@ mod clear_rules;
 mod completions;
 mod copying;
 mod doctor;
+mod import;
 mod man;
 mod parse;
 mod report;
+mod report_mirror;
 mod restore;
 mod run;
 mod sessions;
@@ -34,6 +36,7 @@ pub fn dispatch(arguments: &Arguments) -> Outcome {
         Command::Verify(verify) => verify::run(arguments, verify),
         Command::Backup(backup) => backup::run(arguments, backup),
         Command::Restore(restore) => restore::run(arguments, restore),
+        Command::Import(import) => import::run(arguments, import),
         Command::ClearRules => clear_rules::run(arguments),
         Command::CheckConfig => check_config::run(arguments),
         Command::Completions { shell } => completions::run(*shell),

@@ -110,7 +110,6 @@ impl<'a, W: Write> Reading<'a, W> {
                 width: usize::MAX,
                 unicode: true,
                 styled: true,
-                host: String::new(),
             },
         }
     }
@@ -217,7 +216,6 @@ impl<'a, W: Write> Reading<'a, W> {
             styled: self.screen.styled,
             payload: false,
             top: None,
-            host: &self.screen.host,
             keys: &no_keys,
         };
         let sessions = self.history.into_sessions();

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use crate::{
     cli::Arguments,
-    config::{Config, MeterKind},
+    config::{Config, MeterKind, MirrorConfig},
     daemon::{self, Opening},
     error::{Failure, Outcome, say},
     kernel::rights::{self, Rights},
@@ -60,14 +60,19 @@ fn announce(config: &Config, opening: &Opening, rights: Rights) {
     }
     let interval = config.meter.pause().as_secs();
     let ledger = config.ledger.path.display();
+    let mirrors: Vec<String> = config.mirrors.iter().map(mirror_words).collect();
     if !std::io::stderr().is_terminal() {
         tracing::info!(
             "log: {}; sshd: {ports}; meter: {}, every {interval} s; ledger: {ledger} \
-             (days of {}); open connections: {}; ended since the last commit: {}; ends of \
+             (days of {}); {}open connections: {}; ended since the last commit: {}; ends of \
              connections are {}",
             opening.log,
             config.meter.kind.word(),
             opening.zone,
+            match mirrors.as_slice() {
+                [] => String::new(),
+                some => format!("mirrors: {}; ", some.join(", ")),
+            },
             opening.open,
             opening.ended,
             opening.ends,
@@ -80,6 +85,7 @@ fn announce(config: &Config, opening: &Opening, rights: Rights) {
          \x20 sshd    {ports}\n\
          \x20 meter   {meter}, every {interval} s and at each minute's end\n\
          \x20 ledger  {ledger} (days of {zone})\n\
+         {mirrors}\
          \x20 open    {open}\n\
          \x20 ends    {ends}\n\
          See what was counted, from another terminal: sshmeter report\n",
@@ -91,6 +97,10 @@ fn announce(config: &Config, opening: &Opening, rights: Rights) {
             MeterKind::Iptables => "counter rules of iptables, beside the sockets",
         },
         zone = opening.zone,
+        mirrors = mirrors
+            .iter()
+            .map(|mirror| format!("  mirror  {mirror}\n"))
+            .collect::<String>(),
         ends = opening.ends,
         open = match opening.open {
             0 => "no connection yet".to_owned(),
@@ -98,4 +108,12 @@ fn announce(config: &Config, opening: &Opening, rights: Rights) {
             many => format!("{many} connections already, counted from their first byte"),
         },
     ));
+}
+
+fn mirror_words(mirror: &MirrorConfig) -> String {
+    format!(
+        "{}, every {} s",
+        mirror.address.shown(),
+        mirror.interval.as_secs()
+    )
 }

@@ -90,16 +90,40 @@ fn boundary(text: &str, place: usize) -> usize {
         .unwrap_or(0)
 }
 
-/// A file's text is shown as it is, but for what would move the cursor; one
-/// character stays one character, so that the caret stays under it.
+/// A file's text is shown as it is, but for what would move the cursor and for a
+/// password in an address; one character stays one character, so that the caret
+/// stays under it.
 pub(super) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|letter| match letter {
+    let secrets = passwords(text);
+    text.char_indices()
+        .map(|(place, letter)| match letter {
+            _ if secrets.iter().any(|secret| secret.contains(&place)) => '*',
             '\t' => ' ',
             letter if letter.is_control() => '\u{fffd}',
             letter => letter,
         })
         .collect()
+}
+
+/// Where passwords stand: between the user's colon and the last `@` of what looks
+/// like an address. Nobody is to write them there, and who does finds the fault in
+/// a terminal or a log.
+fn passwords(text: &str) -> Vec<Range<usize>> {
+    let mut secrets = Vec::new();
+    for (scheme, _) in text.match_indices("://") {
+        let start = scheme + "://".len();
+        let is_end = |letter: char| letter == '"' || letter == '\'' || letter == '\n';
+        let end = text[start..]
+            .find(is_end)
+            .map_or(text.len(), |at| start + at);
+        let address = &text[start..end];
+        if let Some(at) = address.rfind('@')
+            && let Some(colon) = address[..at].find(':')
+        {
+            secrets.push(start + colon + 1..start + at);
+        }
+    }
+    secrets
 }
 
 /// The known word within a slip or two of the given one.
@@ -142,6 +166,23 @@ mod tests {
             nearest("port", &["kind", "ports", "interval"]),
             Some("ports")
         );
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_not_shown() {
+        for (line, shown) in [
+            (
+                "url = \"mysql://u:pä@ss@db/m\" # x",
+                "url = \"mysql://u:*****@db/m\" # x",
+            ),
+            ("mysql://u@db:3306/m", "mysql://u@db:3306/m"),
+            (
+                "a = 'x://a:b@c', b = 'y://:d@e'",
+                "a = 'x://a:*@c', b = 'y://:*@e'",
+            ),
+        ] {
+            assert_eq!(printable(line), shown);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod duration;
 mod fault;
+mod mirrors;
 mod parse;
 mod show;
 
@@ -20,19 +21,42 @@ use self::fault::Fault;
 use crate::{
     cli::{Arguments, DEFAULT_CONFIG},
     error::{Failure, Outcome},
+    mirror::address::Address,
 };
 
 /// The whole config. `Config::default()` is what a missing file means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
+    /// What this machine is called.
+    pub host: HostConfig,
     /// Where the log is read.
     pub source: SourceConfig,
     /// What counts.
     pub meter: MeterConfig,
     /// Where it is written.
     pub ledger: LedgerConfig,
+    /// Servers that get the ledger's rows too.
+    pub mirrors: Vec<MirrorConfig>,
     /// Names for keys: fingerprint or certificate id → what to call it.
     pub keys: BTreeMap<String, String>,
+}
+
+/// `[host]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostConfig {
+    /// Its name in reports; `None` (`"auto"`) is the machine's own.
+    pub name: Option<String>,
+}
+
+impl HostConfig {
+    /// The name, or the machine's own.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| {
+            let uname = rustix::system::uname();
+            uname.nodename().to_string_lossy().into_owned()
+        })
+    }
 }
 
 /// `[source]`.
@@ -123,6 +147,52 @@ pub struct LedgerConfig {
     pub retention: Retention,
 }
 
+/// `[[mirror]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorConfig {
+    /// The server, and who we are there.
+    pub address: Address,
+    /// The finest rows that are sent.
+    pub resolution: Resolution,
+    /// Between two rounds; 1 s to 1 day.
+    pub interval: Duration,
+}
+
+/// `mirror.resolution`: the finest rows that are sent; coarser ones always are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resolution {
+    /// Minutes by session, and the sessions.
+    #[default]
+    Minute,
+    /// Hours by user.
+    Hour,
+    /// Days by user.
+    Day,
+    /// Months by user.
+    Month,
+}
+
+impl Resolution {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Minute, Self::Hour, Self::Day, Self::Month];
+
+    /// The config's word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Month => "month",
+        }
+    }
+}
+
+impl MirrorConfig {
+    /// The time between two rounds if none is named.
+    pub const INTERVAL: Duration = Duration::from_secs(60);
+}
+
 /// `ledger.retention`: how long rows are kept; `None` is forever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
@@ -149,22 +219,31 @@ impl Config {
     /// # Errors
     /// A usage failure that points at file, line and column.
     pub fn load_with_origin(arguments: &Arguments) -> Outcome<(Self, Origin)> {
-        let (mut config, origin) = match &arguments.config {
-            Some(path) => (Self::read(path)?, Origin::File(path.clone())),
-            None => {
-                let path = Path::new(DEFAULT_CONFIG);
-                match fs::metadata(path) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                        (Self::default(), Origin::Defaults)
-                    }
-                    _ => (Self::read(path)?, Origin::File(path.to_owned())),
-                }
-            }
-        };
+        if arguments.mirror().is_some() {
+            return Err(mirror_refused());
+        }
+        let (mut config, origin) = Self::load_beside_ledger(arguments)?;
         if let Some(ledger) = &arguments.ledger {
             config.ledger.path = overriding(ledger)?;
         }
         Ok((config, origin))
+    }
+
+    /// The same, whatever `--ledger` names.
+    ///
+    /// # Errors
+    /// A usage failure that points at file, line and column.
+    pub fn load_beside_ledger(arguments: &Arguments) -> Outcome<(Self, Origin)> {
+        if let Some(path) = &arguments.config {
+            return Ok((Self::read(path)?, Origin::File(path.clone())));
+        }
+        let path = Path::new(DEFAULT_CONFIG);
+        match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok((Self::default(), Origin::Defaults))
+            }
+            _ => Ok((Self::read(path)?, Origin::File(path.to_owned()))),
+        }
     }
 
     fn read(path: &Path) -> Outcome<Self> {
@@ -201,6 +280,14 @@ impl Config {
     }
 }
 
+/// The address is not repeated: there may be a password in it.
+fn mirror_refused() -> Failure {
+    Failure::usage(anyhow!(
+        "--ledger names a mirror, and only `report` reads mirrors"
+    ))
+    .hint("for all other commands it is a ledger's file, such as /var/lib/sshmeter/ledger.db")
+}
+
 /// `--ledger` may be relative to where the command is given; the config is not.
 fn overriding(ledger: &Path) -> Outcome<PathBuf> {
     let path = path::absolute(ledger)
@@ -226,6 +313,7 @@ impl Default for Config {
     fn default() -> Self {
         const DAY: u64 = 24 * 60 * 60;
         Self {
+            host: HostConfig::default(),
             source: SourceConfig {
                 kind: SourceKind::Auto,
                 path: None,
@@ -245,6 +333,7 @@ impl Default for Config {
                     day: None,
                 },
             },
+            mirrors: Vec::new(),
             keys: BTreeMap::new(),
         }
     }

@@ -10,11 +10,13 @@ use toml::{
 };
 
 use super::{
-    Config, LedgerConfig, MeterConfig, MeterKind, Retention, SourceConfig, SourceKind, duration,
+    Config, HostConfig, LedgerConfig, MeterConfig, MeterKind, Retention, SourceConfig, SourceKind,
+    duration,
     fault::{Fault, printable},
+    mirrors::mirrors,
 };
 
-type Value<'text> = Spanned<DeValue<'text>>;
+pub(super) type Value<'text> = Spanned<DeValue<'text>>;
 
 /// The word for "find it yourself".
 const AUTO: &str = "auto";
@@ -28,17 +30,37 @@ pub(super) fn parse(text: &str) -> Result<Config, Fault> {
     let mut config = Config::default();
     for (key, value) in document.get_ref() {
         match key.get_ref().as_ref() {
+            "host" => host(value, &mut config.host)?,
             "source" => source(value, &mut config.source)?,
             "meter" => meter(value, &mut config.meter)?,
             "ledger" => ledger(value, &mut config.ledger)?,
+            "mirror" => config.mirrors = mirrors(value)?,
             "keys" => config.keys = keys(value)?,
             other => {
-                let known = ["source", "meter", "ledger", "keys"];
+                let known = ["host", "source", "meter", "ledger", "mirror", "keys"];
                 return Err(Fault::unknown_key(key.span(), other, "the config", &known));
             }
         }
     }
     Ok(config)
+}
+
+fn host(value: &Value<'_>, config: &mut HostConfig) -> Result<(), Fault> {
+    for (key, value) in table(value, "[host]")? {
+        match key.get_ref().as_ref() {
+            "name" => {
+                config.name = match text(value, "host.name")? {
+                    AUTO => None,
+                    "" => return Err(Fault::new(value.span(), "`host.name` may not be empty")),
+                    name => Some(name.to_owned()),
+                }
+            }
+            other => {
+                return Err(Fault::unknown_key(key.span(), other, "[host]", &["name"]));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn source(value: &Value<'_>, config: &mut SourceConfig) -> Result<(), Fault> {
@@ -260,7 +282,7 @@ fn keys(value: &Value<'_>) -> Result<BTreeMap<String, String>, Fault> {
     Ok(keys)
 }
 
-fn table<'value, 'text>(
+pub(super) fn table<'value, 'text>(
     value: &'value Value<'text>,
     name: &str,
 ) -> Result<&'value DeTable<'text>, Fault> {
@@ -270,7 +292,7 @@ fn table<'value, 'text>(
     }
 }
 
-fn text<'value>(value: &'value Value<'_>, key: &str) -> Result<&'value str, Fault> {
+pub(super) fn text<'value>(value: &'value Value<'_>, key: &str) -> Result<&'value str, Fault> {
     match value.get_ref() {
         DeValue::String(text) => Ok(text),
         _ => Err(Fault::new(
@@ -292,7 +314,7 @@ fn absolute(path: &str, span: Range<usize>, key: &str) -> Result<PathBuf, Fault>
     }
 }
 
-fn no_length(value: &Value<'_>, key: &str, examples: &str) -> Fault {
+pub(super) fn no_length(value: &Value<'_>, key: &str, examples: &str) -> Fault {
     Fault::new(value.span(), format!("`{key}` is no length of time")).hint(format!(
         "write a number and a unit (s, m, h, d, w, y): {examples}"
     ))

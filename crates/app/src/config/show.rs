@@ -22,9 +22,11 @@ impl Config {
             None => quoted("auto"),
         };
         let mut toml = format!(
-            "[source]\nkind = {}\npath = {}\n\n\
+            "[host]\nname = {}\n\n\
+             [source]\nkind = {}\npath = {}\n\n\
              [meter]\nkind = {}\nports = {ports}\ninterval = {}\nkeep-rules = {}\n\n\
              [ledger]\npath = {}\ntimezone = {}\nretention = {}\n",
+            quoted(self.host.name.as_deref().unwrap_or("auto")),
             quoted(kind),
             quoted(&path),
             quoted(self.meter.kind.word()),
@@ -34,9 +36,18 @@ impl Config {
             quoted(self.ledger.timezone.as_deref().unwrap_or("system")),
             parse::shown(&self.ledger.retention),
         );
+        // Writing to a String cannot fail.
+        for mirror in &self.mirrors {
+            let _ = write!(
+                toml,
+                "\n[[mirror]]\nurl = {}\nresolution = {}\ninterval = {}\n",
+                quoted(&mirror.address.shown()),
+                quoted(mirror.resolution.word()),
+                quoted(&duration::show(mirror.interval)),
+            );
+        }
         toml.push_str("\n[keys]\n");
         for (credential, name) in &self.keys {
-            // Writing to a String cannot fail.
             let _ = writeln!(toml, "{} = {}", quoted(credential), quoted(name));
         }
         toml
@@ -64,7 +75,13 @@ mod tests {
     use proptest::{collection, option, prelude::*, sample};
 
     use super::*;
-    use crate::config::{LedgerConfig, MeterConfig, MeterKind, Retention, SourceConfig};
+    use crate::{
+        config::{
+            HostConfig, LedgerConfig, MeterConfig, MeterKind, MirrorConfig, Resolution, Retention,
+            SourceConfig,
+        },
+        mirror::address::Address,
+    };
     use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
     fn path() -> impl Strategy<Value = PathBuf> {
@@ -97,9 +114,25 @@ mod tests {
             ledger_path in path(),
             timezone in sample::select(vec![None, Some("UTC"), Some("Asia/Kathmandu")]),
             retention in retention(),
+            name in option::of("[^\0]{1,20}".prop_filter("a name", |name| name != "auto")),
+            mirrors in collection::btree_map(
+                "[a-z]{1,9}",
+                (sample::select(Resolution::ALL.to_vec()), 1_u64..=86_400),
+                0..3,
+            ),
             keys in collection::btree_map(".{1,20}", ".{1,20}", 0..4),
         ) -> Config {
             Config {
+                host: HostConfig { name },
+                mirrors: mirrors
+                    .into_iter()
+                    .map(|(database, (resolution, interval))| MirrorConfig {
+                        address: Address::parse(&format!("mysql://u@db:1,[::1]/{database}?ca=/a b"))
+                            .unwrap(),
+                        resolution,
+                        interval: Duration::from_secs(interval),
+                    })
+                    .collect(),
                 source: SourceConfig { kind, path: source_path },
                 meter: MeterConfig {
                     kind: meter,

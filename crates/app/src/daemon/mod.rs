@@ -43,6 +43,7 @@ use self::{
 use crate::{
     config::{Config, MeterConfig},
     kernel::{meter::Meter, sockdiag::Dump},
+    mirror::Mirrors,
     source::{self, Choice, Delivery},
 };
 
@@ -74,6 +75,9 @@ pub struct Daemon {
     survey: Survey,
     inquiry: Inquiry,
     recorder: Recorder,
+    mirrors: Mirrors,
+    /// It was told that more changes wait than are kept.
+    mirror_may_lack_changes: bool,
     refusals: Refusals,
     source: Choice,
     log: mpsc::Receiver<Delivery>,
@@ -250,6 +254,15 @@ impl Daemon {
         if self.schedule.retention_is_due() {
             self.retain();
         }
+        self.mirrors.revive();
+        self.forget_changes();
+    }
+
+    /// What all mirrors have need not be noted any more.
+    fn forget_changes(&mut self) {
+        if !self.mirrors.is_empty() {
+            self.recorder.forget(self.mirrors.reached().unwrap_or(0));
+        }
     }
 
     /// Old rows go a piece at a time, so that commits come in between.
@@ -319,6 +332,21 @@ impl Daemon {
             Outcome::Retained(Err(error)) => {
                 warn!("old rows could not be deleted, later again: {error:#}");
             }
+            Outcome::Forgotten(Ok(forgotten)) => {
+                if forgotten.unseen && !self.mirror_may_lack_changes {
+                    self.mirror_may_lack_changes = true;
+                    warn!(
+                        "a mirror lags behind by more changes than are kept; all rows may have \
+                         to be copied to it"
+                    );
+                }
+                if forgotten.more {
+                    self.forget_changes();
+                }
+            }
+            Outcome::Forgotten(Err(error)) => {
+                debug!("old changes could not be forgotten, later again: {error}");
+            }
         }
     }
 
@@ -381,8 +409,13 @@ impl Daemon {
             || config.ledger.path != self.config.ledger.path
             || config.ledger.timezone != self.config.ledger.timezone
             || config.meter.kind != self.config.meter.kind
+            || config.host != self.config.host
+            || config.mirrors != self.config.mirrors
         {
-            warn!("source, meter.kind, ledger.path and ledger.timezone change with the next start");
+            warn!(
+                "host, source, meter.kind, ledger.path, ledger.timezone and mirrors change with \
+                 the next start"
+            );
         }
         let kind = self.config.meter.kind;
         self.survey.configure(config.meter.ports.as_deref());
@@ -406,6 +439,7 @@ impl Daemon {
         self.refusals.sum_up();
         let written = tokio::time::timeout(STOP_PATIENCE, self.write_all()).await;
         written.context("the ledger did not take the last figures in time")??;
+        std::mem::take(&mut self.mirrors).stop().await;
         self.recorder.close();
         if !self.config.meter.keep_rules {
             self.meter.leave()?;
@@ -433,7 +467,7 @@ impl Daemon {
                     );
                 }
                 // The rest of the old rows is the next start's.
-                Outcome::Retained(_) => {}
+                Outcome::Retained(_) | Outcome::Forgotten(_) => {}
                 outcome @ Outcome::Committed(_) => self.written(outcome),
             }
         }

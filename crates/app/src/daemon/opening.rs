@@ -37,8 +37,9 @@ use crate::{
     config::Config,
     error::Outcome,
     kernel::{boot, ports, process},
+    mirror::Mirrors,
     source::{self, Choice},
-    store::Writer,
+    store::{StoreError, Writer},
 };
 
 /// How far back connections that ended without a name are still named.
@@ -87,6 +88,7 @@ pub async fn open(config: Config) -> Outcome<(Daemon, Opening)> {
     for notice in writer.take_notices() {
         warn!("{notice}");
     }
+    let mirrors = Mirrors::start(&config.mirrors, &config.ledger.path, &config.host.name())?;
 
     let now = clock.now();
     let notes = noted.into_iter().chain(ended).chain(ear.hear(now.wall));
@@ -114,6 +116,8 @@ pub async fn open(config: Config) -> Outcome<(Daemon, Opening)> {
         survey,
         inquiry: Inquiry::new(),
         recorder: Recorder::start(writer)?,
+        mirrors,
+        mirror_may_lack_changes: false,
         refusals: Refusals::default(),
         // Nothing is followed until the past is read.
         log: tokio::sync::mpsc::channel(1).1,
@@ -138,6 +142,13 @@ pub async fn open(config: Config) -> Outcome<(Daemon, Opening)> {
     Ok((daemon, opening))
 }
 
+/// Opens the ledger; from here on it notes what changes, where mirrors want that.
+fn open_writer(config: &Config) -> Result<Writer, StoreError> {
+    let mut writer = Writer::open(&config.ledger.path, config.ledger.timezone.as_deref())?;
+    writer.record_changes(!config.mirrors.is_empty())?;
+    Ok(writer)
+}
+
 /// A ledger that may have been waited for, and what happened meanwhile.
 struct Opened {
     writer: Writer,
@@ -159,7 +170,7 @@ async fn open_ledger(
     let mut ended = Vec::new();
     let mut log_from = None;
     loop {
-        match Writer::open(&config.ledger.path, config.ledger.timezone.as_deref()) {
+        match open_writer(config) {
             Ok(writer) => {
                 if trouble.is_over() {
                     info!("the ledger can be written again; nothing was lost");

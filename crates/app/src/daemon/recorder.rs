@@ -11,12 +11,13 @@ use tracing::warn;
 
 use crate::{
     config::Retention,
-    store::{StoreError, Writer},
+    store::{Forgotten, StoreError, Writer},
 };
 
 enum Job {
     Commit(Batch),
     Retain(Timestamp, Retention),
+    Forget(i64),
 }
 
 /// How a job went.
@@ -26,6 +27,8 @@ pub(super) enum Outcome {
     Committed(Result<(), StoreError>),
     /// Old rows were deleted; whether more wait to be.
     Retained(Result<bool>),
+    /// Changes that all mirrors have were forgotten.
+    Forgotten(Result<Forgotten, StoreError>),
 }
 
 /// The thread's other end.
@@ -51,6 +54,7 @@ impl Recorder {
                             let retained = writer.retain(now, &retention);
                             Outcome::Retained(retained.map(|it| it.more).map_err(Into::into))
                         }
+                        Job::Forget(up_to) => Outcome::Forgotten(writer.forget_changes(up_to)),
                     };
                     for notice in writer.take_notices() {
                         warn!("{notice}");
@@ -74,6 +78,12 @@ impl Recorder {
 
     pub(super) fn retain(&mut self, now: Timestamp, retention: Retention) {
         self.give(Job::Retain(now, retention));
+    }
+
+    /// Forgets changes up to a revision that all mirrors have reached, and what
+    /// is too much to be kept.
+    pub(super) fn forget(&mut self, up_to: i64) {
+        self.give(Job::Forget(up_to));
     }
 
     /// Closes the ledger, so that all of it is in its one file. Without this it

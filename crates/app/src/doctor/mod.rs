@@ -4,6 +4,7 @@
 //! well, `fail` for what stops counting; both come with a hint.
 
 mod checks;
+mod mirrors;
 
 use std::fmt::Write as _;
 
@@ -62,6 +63,7 @@ pub fn examine(config: &Config) -> Vec<Finding> {
     findings.extend(checks::meters(config));
     findings.extend(checks::rights(config));
     findings.extend([checks::ledger(config), checks::space(config)]);
+    findings.extend(mirrors::mirrors(config));
     findings
 }
 
