@@ -89,7 +89,8 @@ pub fn stands_with(name: &str, programs: &[&str]) -> bool {
     }
 }
 
-fn stands_on(name: &str, missing: Option<&str>) -> bool {
+/// The same for a test that needs this, whose lack is told.
+pub(crate) fn stands_on(name: &str, missing: Option<&str>) -> bool {
     missing.is_none_or(|reason| left_out(name, reason))
 }
 
@@ -99,6 +100,11 @@ fn left_out(name: &str, reason: &str) -> bool {
         env::var_os(MUST_RUN).is_none(),
         "{name} has to run ({MUST_RUN} is set), but {reason}"
     );
+    say_left_out(name, reason)
+}
+
+/// Says so where nobody can promise what is missing, whatever has to run.
+pub(crate) fn say_left_out(name: &str, reason: &str) -> bool {
     // Past the test runner's capture of `println!`, or nobody would see it.
     let line = format!("left out: {name} ({reason})\n");
     let _ = rustix::io::write(rustix::stdio::stderr(), line.as_bytes());
@@ -122,14 +128,18 @@ pub fn binary() -> PathBuf {
 }
 
 fn beside_this_test() -> PathBuf {
+    built().join("sshmeter")
+}
+
+/// The folder of what was built with this test.
+pub(crate) fn built() -> PathBuf {
     let test = env::current_exe().expect("a running program has a path");
     // target/PROFILE/deps/TEST → target/PROFILE/sshmeter; xtask lies one higher.
-    let folder = test
-        .ancestors()
+    test.ancestors()
         .skip(1)
         .find(|folder| folder.file_name().is_some_and(|name| name != "deps"))
-        .expect("a built program lies in a folder");
-    folder.join("sshmeter")
+        .expect("a built program lies in a folder")
+        .to_owned()
 }
 
 fn find_missing() -> Option<String> {

@@ -24,6 +24,17 @@ pub(crate) const HOLD: &str = "exec 3<&0 </dev/null; echo ready; cat <&3 >/dev/n
 /// How long a script may take to end once the pipe is closed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Which network a set of namespaces has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// One of its own, with nothing in it yet.
+    Own,
+    /// This machine's.
+    ThisMachine,
+    /// That of a [`Keeper`], given by its [`Keeper::leader`].
+    Of(u32),
+}
+
 /// A set of namespaces.
 #[derive(Debug)]
 pub struct Keeper {
@@ -39,8 +50,17 @@ impl Keeper {
     /// With the script's words, when it fails.
     #[must_use]
     pub fn start(script: &str) -> Self {
-        let mut child = Command::new("unshare")
-            .args(["--mount", "--net", "--pid", "--uts", "--ipc"])
+        Self::start_on(Network::Own, script)
+    }
+
+    /// The same on a network that may be another's.
+    ///
+    /// # Panics
+    /// With the script's words, when it fails.
+    #[must_use]
+    pub fn start_on(network: Network, script: &str) -> Self {
+        let mut child = unshare(network)
+            .args(["--mount", "--pid", "--uts", "--ipc"])
             .args(["--fork", "--kill-child", "--", "/bin/bash", "-c", script])
             .env_clear()
             .envs(environment())
@@ -187,6 +207,24 @@ impl Drop for Keeper {
         // `--kill-child` makes the kernel end the first process with unshare.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+fn unshare(network: Network) -> Command {
+    match network {
+        Network::ThisMachine => Command::new("unshare"),
+        Network::Own => {
+            let mut command = Command::new("unshare");
+            command.arg("--net");
+            command
+        }
+        Network::Of(leader) => {
+            // It becomes unshare, since it enters no pid namespace.
+            let mut command = Command::new("nsenter");
+            let target = leader.to_string();
+            command.args(["--target", &target, "--net", "--", "unshare"]);
+            command
+        }
     }
 }
 

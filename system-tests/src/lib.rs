@@ -13,9 +13,11 @@
 mod boot;
 mod capture;
 mod client;
+mod clock;
 mod counter;
 pub mod crash;
 mod daemon;
+mod database;
 mod ground;
 mod judge;
 mod keeper;
@@ -24,6 +26,8 @@ mod logins;
 mod machine;
 mod manager;
 mod meter;
+mod mirror;
+pub mod outage;
 mod packets;
 mod process;
 mod rules;
@@ -35,14 +39,19 @@ pub use capture::{Capture, Truth};
 pub use client::{Client, Family, OpenVisit, Visit, VisitBuilder};
 pub use counter::{Counter, Counts};
 pub use daemon::{Answer, Daemon, End, Report, Row, Session};
+pub use database::{
+    Auth, Authority, Backend, Certificate, Database, DatabaseBuilder, Galera, MariaDb, MySql,
+    PASSWORD, Postgres, Rows, Usage,
+};
 pub use ground::{MUST_RUN, binary, boots, counts_with, missing, stands, stands_with};
 pub use judge::{Judgement, NOBODY, Running, Tolerance, judge, must_agree};
-pub use keeper::Keeper;
+pub use keeper::{Keeper, Network};
 pub use ledger::ledger_faults;
 pub use logins::Logins;
 pub use machine::{Log, Machine, MachineBuilder, SERVED};
 pub use manager::ServiceManager;
 pub use meter::Meter;
+pub use mirror::{Comparison, Mirror};
 pub use packets::{Connection, Flow, read_capture};
 pub use process::Process;
 pub use rules::{Pair, Rule, escaped, pairs, tells};

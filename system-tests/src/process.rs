@@ -6,7 +6,7 @@
 use std::{
     fs,
     process::{Child, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -84,6 +84,13 @@ impl Drop for Process {
     fn drop(&mut self) {
         if self.runs() {
             self.signal(Signal::KILL);
+            // `nsenter` ends with its child. Killed before, it would leave the
+            // child's remains to this machine's first process, for which the
+            // child's namespaces would have to wait.
+            let begin = Instant::now();
+            while self.runs() && begin.elapsed() < Duration::from_secs(1) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             let _ = self.child.kill();
             let _ = self.child.wait();
         }

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test`, `crash`, `fuzz`, `lint`, `bench`
+//! The project's own commands: `cargo xtask test`, `crash`, `outage`, `fuzz`, `lint`, `bench`
 //! and `demo`.
 //!
 //! Each does all it needs by itself, on a machine that has nothing but Rust, and
@@ -10,6 +10,8 @@ mod crash;
 mod demo;
 mod fuzz;
 mod lint;
+mod mysql;
+mod outage;
 mod packages;
 mod test;
 mod tool;
@@ -39,6 +41,12 @@ enum Command {
         #[arg(default_value_t = 300)]
         rounds: u64,
     },
+    /// Break mirrors at random, and hold the server against the ledgers.
+    Outage {
+        /// How many kills, for one host and for twenty, over each server.
+        #[arg(default_value_t = 200)]
+        rounds: u64,
+    },
     /// Check formatting, lints, and the licences and sources of dependencies.
     Lint,
     /// Give the fuzz targets hostile input for a while, and say what they found.
@@ -50,11 +58,13 @@ enum Command {
         #[arg(default_value_t = 300)]
         seconds: u32,
     },
-    /// Measure what each meter costs a stream of the server, as ratios to no meter.
+    /// Measure what each meter costs a stream of the server, and many hosts a mirror.
     Bench {
         /// What to measure; all there is, if not said.
         #[arg(value_enum)]
         part: Option<bench::Part>,
+        /// For `mirror`: how many hosts, users on each, and minutes.
+        sizes: Vec<usize>,
         /// How often everything is measured.
         #[arg(long, default_value_t = 9)]
         rounds: usize,
@@ -67,9 +77,14 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Test { arguments } => test::run(&arguments),
         Command::Crash { rounds } => crash::run(rounds),
+        Command::Outage { rounds } => outage::run(rounds),
         Command::Lint => lint::run(),
         Command::Fuzz { target, seconds } => fuzz::run(&target, seconds),
-        Command::Bench { part, rounds } => bench::run(part, rounds),
+        Command::Bench {
+            part,
+            sizes,
+            rounds,
+        } => bench::run(part, &sizes, rounds),
         Command::Demo => demo::run(),
     };
     match done {

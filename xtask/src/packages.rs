@@ -45,18 +45,39 @@ const NEEDED: &[(&str, &str)] = &[
     ("faketime", "faketime"),
     ("mkfs.ext4", "e2fsprogs"),
     ("perl", "perl-base"),
+    ("mariadbd", "mariadb-server"),
+    ("mariadb-install-db", "mariadb-server"),
+    ("mariadb", "mariadb-client"),
+    ("/usr/lib/galera/libgalera_smm.so", "galera-4"),
+    ("rsync", "rsync"),
+    ("psql", "postgresql-client"),
+    ("/usr/lib/postgresql/*/bin/postgres", "postgresql"),
+    ("openssl", "openssl"),
+    ("pkg-config", "pkg-config"),
+    ("/usr/include/openssl/ssl.h", "libssl-dev"),
     ("/usr/share/zoneinfo/Asia/Kathmandu", "tzdata"),
 ];
 
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 8] = [
     "ssh.service",
     "ssh.socket",
     "rsyslog.service",
     "ufw.service",
     "firewalld.service",
+    "mariadb.service",
+    "postgresql.service",
+    "rsync.service",
 ];
 
-const POLICY: &str = "/usr/sbin/policy-rc.d";
+/// What forbids a service to be started while this is there.
+const POLICY: (&str, &str) = ("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n");
+
+/// What forbids Debian's PostgreSQL to make a first cluster of databases, which
+/// it would start with the machine: the tests want its programs only.
+const NO_CLUSTER: (&str, &str) = (
+    "/etc/postgresql-common/createcluster.d/sshmeter-tests.conf",
+    "create_main_cluster = false\n",
+);
 
 /// Installs what is missing, where that can be done; says what it does.
 ///
@@ -77,12 +98,12 @@ pub(crate) fn install() -> Result<()> {
     }
     eprintln!("installing what the tests need, starting none of it: {list}");
     let before = present_services();
-    let policy = Policy::forbid_starting()?;
+    let policies = [Policy::set(POLICY)?, Policy::set(NO_CLUSTER)?];
     apt(&["update", "-q"])?;
     let mut arguments = vec!["install", "-q", "-y", "--no-install-recommends"];
     arguments.extend(&missing);
     apt(&arguments)?;
-    drop(policy);
+    drop(policies);
     switch_off_all_but(&before);
     Ok(())
 }
@@ -103,6 +124,17 @@ fn find(name: &str) -> Option<PathBuf> {
         .into_iter()
         // Joined to a folder, an absolute path stays what it is.
         .map(|folder| Path::new(folder).join(name))
+        .find_map(|path| existing(&path))
+}
+
+/// A file, where one folder of its path may be a `*`: any one that has it.
+fn existing(path: &Path) -> Option<PathBuf> {
+    let Some((folder, rest)) = path.to_str()?.split_once("/*/") else {
+        return path.exists().then(|| path.to_owned());
+    };
+    fs::read_dir(folder)
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path().join(rest)))
         .find(|path| path.exists())
 }
 
@@ -148,28 +180,47 @@ fn switch_off_all_but(before: &[&str]) {
     }
 }
 
-/// While this lives, no package's script starts a service.
+/// While this lives, packages' scripts find a file that forbids them something.
 struct Policy {
+    file: &'static Path,
     ours: bool,
+    /// The folder, if it was made for the file and goes with it.
+    folder: Option<&'static Path>,
 }
 
 impl Policy {
-    fn forbid_starting() -> Result<Self> {
-        if Path::new(POLICY).exists() {
+    fn set((file, content): (&'static str, &str)) -> Result<Self> {
+        let file = Path::new(file);
+        if file.exists() {
             // Somebody has a policy already, as containers do; it is theirs.
-            return Ok(Self { ours: false });
+            return Ok(Self {
+                file,
+                ours: false,
+                folder: None,
+            });
         }
-        fs::write(POLICY, "#!/bin/sh\nexit 101\n")
-            .and_then(|()| fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755)))
-            .with_context(|| format!("{POLICY} cannot be written"))?;
-        Ok(Self { ours: true })
+        let folder = file.parent().filter(|folder| !folder.exists());
+        folder
+            .map_or(Ok(()), fs::create_dir_all)
+            .and_then(|()| fs::write(file, content))
+            .and_then(|()| fs::set_permissions(file, fs::Permissions::from_mode(0o755)))
+            .with_context(|| format!("{} cannot be written", file.display()))?;
+        Ok(Self {
+            file,
+            ours: true,
+            folder,
+        })
     }
 }
 
 impl Drop for Policy {
     fn drop(&mut self) {
         if self.ours {
-            let _ = fs::remove_file(POLICY);
+            let _ = fs::remove_file(self.file);
+        }
+        if let Some(folder) = self.folder {
+            // Kept where a package has put something into it meanwhile.
+            let _ = fs::remove_dir(folder);
         }
     }
 }

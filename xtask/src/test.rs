@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{build, packages};
+use crate::{build, mysql, packages};
 
 /// What a run of `cargo test` came to.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,7 @@ struct Tally {
 /// Installs, builds, tests and sums up.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     packages::install()?;
+    mysql::unpack();
     let sshmeter = build::sshmeter()?;
     let mut tests = build::cargo();
     tests
