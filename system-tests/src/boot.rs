@@ -6,6 +6,9 @@
 //! closes, the keeper kills it, which kills all it started, and removes the
 //! group: on a control group nothing else would.
 //!
+//! What is mounted there is shared with what systemd starts, as everywhere: it
+//! hands credentials over by a mount.
+//!
 //! Nothing of this machine's administrator is started, and nothing that would
 //! reach what namespaces do not part: the kernel's settings, modules and clock.
 
@@ -60,6 +63,7 @@ fn script() -> String {
                 mount --bind /proc/sys /proc/sys
                 mount --bind /proc/sys/net /proc/sys/net
                 mount -o remount,bind,ro /proc/sys
+                mount --make-rshared /
                 exec env container=sshmeter-test setpriv --bounding-set={TAKEN_AWAY} \
                     /usr/lib/systemd/systemd --unit=machine.target'
         ) </dev/null >/run/boot.words 2>&1 &

@@ -307,7 +307,7 @@ impl Answer {
         let named = visits.iter().filter(|visit| visit.user.is_some()).count();
         let begin = Instant::now();
         while begin.elapsed() < Duration::from_secs(20) {
-            let sessions = self.sessions();
+            let sessions = self.sessions_ever();
             let closed = sessions.iter().filter(|one| one.closed.is_some());
             let known = closed.clone().filter(|one| one.user != NOBODY);
             if closed.count() >= visits.len() && known.count() >= named {
@@ -360,7 +360,20 @@ impl Answer {
     /// When they cannot be read.
     #[must_use]
     pub fn sessions(&self) -> Vec<Session> {
-        let period = ["--since", "-2d", "--until", "2100-01-01"];
+        self.sessions_since("-2d")
+    }
+
+    /// The same of all times.
+    ///
+    /// # Panics
+    /// When they cannot be read.
+    #[must_use]
+    pub fn sessions_ever(&self) -> Vec<Session> {
+        self.sessions_since("2000-01-01")
+    }
+
+    fn sessions_since(&self, since: &str) -> Vec<Session> {
+        let period = ["--since", since, "--until", "2100-01-01"];
         let text = self.text(&[&["sessions", "--all", "--format", "json"][..], &period].concat());
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in\n{text}"))
     }

@@ -6,8 +6,9 @@
 
 use std::{
     cell::Cell,
+    fmt::Write as _,
     fs::File,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Output, Stdio},
     time::Duration,
 };
@@ -20,6 +21,7 @@ use crate::{
     client::Client,
     counter::Counter,
     daemon::Daemon,
+    database::Database,
     ground,
     keeper::{HOLD, Keeper},
     manager::ServiceManager,
@@ -58,6 +60,7 @@ pub struct MachineBuilder {
     users: Vec<User>,
     binary: Option<PathBuf>,
     ledger_folder: Option<PathBuf>,
+    shared: Vec<(PathBuf, String)>,
     meter: Meter,
     meter_lines: String,
 }
@@ -140,6 +143,21 @@ impl MachineBuilder {
         self
     }
 
+    /// A folder of this machine, seen at a place of the server's too.
+    #[must_use]
+    pub fn shared(mut self, folder: &Path, inside: &str) -> Self {
+        self.shared.push((folder.to_owned(), inside.to_owned()));
+        self
+    }
+
+    /// A database server of this machine: its socket and its users' passwords are
+    /// there by the same paths, so that its addresses are the same.
+    #[must_use]
+    pub fn database(self, database: &Database) -> Self {
+        let folder = database.folder().to_owned();
+        self.shared(&folder, &folder.to_string_lossy())
+    }
+
     /// What sshmeter counts by, as its config says; without this it has no
     /// config, and counts by sockets.
     #[must_use]
@@ -200,6 +218,7 @@ impl MachineBuilder {
             format!("mkdir -p var/lib/sshmeter; mount --bind {folder} var/lib/sshmeter")
         });
         let ledger = ledger.unwrap_or_default();
+        let shared = self.shared_script();
         let config = self.config_script();
         let sshd_config = quoted(&self.sshd_config_file());
         format!(
@@ -233,6 +252,7 @@ impl MachineBuilder {
             mkdir -p etc/ssh
             tr -d - </proc/sys/kernel/random/uuid >etc/machine-id
             {ledger}
+            {shared}
             {config}
             {users}
             printf %s {sshd_config} >etc/ssh/sshd_config
@@ -240,6 +260,19 @@ impl MachineBuilder {
             pivot_root . mnt; umount -l mnt; cd /
             ip link set lo up"
         )
+    }
+
+    fn shared_script(&self) -> String {
+        let mut script = String::new();
+        for (folder, inside) in &self.shared {
+            let (folder, inside) = (quoted(&folder.to_string_lossy()), quoted(inside));
+            // Writing to a String cannot fail.
+            let _infallible = writeln!(
+                script,
+                "mkdir -p .{inside}; mount --bind {folder} .{inside}"
+            );
+        }
+        script
     }
 
     fn config_script(&self) -> String {
@@ -283,6 +316,7 @@ impl Machine {
             users: standard_users(),
             binary: None,
             ledger_folder: None,
+            shared: Vec::new(),
             meter: Meter::Sockdiag,
             meter_lines: String::new(),
         }

@@ -1,55 +1,16 @@
 //! The wall clock is stepped while people work, and the machine sleeps. Not a
 //! byte is lost, doubled or negative; only the time it is booked at can be the
 //! wrong clock's.
-//!
-//! No namespace has a wall clock of its own, so sshmeter and rsyslogd live with
-//! libfaketime's, which reads how far it is off from a file. Monotonic clocks
-//! stay real, as in a stepped machine.
 
 use std::time::Duration;
 
 use rustix::process::Signal;
-use system_tests::{Daemon, Logins, Machine, Tolerance, binary, must_agree, stands_with, wait_for};
+use system_tests::{Daemon, Logins, Machine, Tolerance, must_agree, stands_with};
 
-const OFFSET: &str = "/run/offset";
-
-/// A machine whose meter and log follow the clock of a file.
 fn machine_with_a_clock() -> Machine {
     let mut machine = Machine::builder().start();
-    let library = machine
-        .server()
-        .shell("ls /usr/lib/*/faketime/libfaketimeMT.so.1");
-    let environment = format!(
-        "LD_PRELOAD={} FAKETIME_TIMESTAMP_FILE={OFFSET} FAKETIME_NO_CACHE=1 \
-         FAKETIME_DONT_FAKE_MONOTONIC=1",
-        library.trim()
-    );
-    step(&machine, "+0");
-    machine.server().install(binary(), "/usr/local/bin/meter");
-    machine.server().write(
-        "/usr/local/bin/sshmeter",
-        &format!("#!/bin/sh\nexec env {environment} /usr/local/bin/meter \"$@\"\n"),
-    );
-    machine.server().shell(
-        "chmod +x /usr/local/bin/sshmeter
-        sed -i 's/SysSock.RateLimit/SysSock.UseSysTimeStamp=\"off\" &/' /etc/rsyslog.conf",
-    );
-    machine.stop_service("rsyslogd");
-    let command = format!("exec env {environment} rsyslogd -n -iNONE");
-    machine.start_service("rsyslogd", "bash", &["-c", &command]);
-    wait_for("the log's socket", Duration::from_secs(10), || {
-        let sent = machine
-            .server()
-            .output("logger", &["-p", "auth.info", "hello"]);
-        sent.status.success().then_some(())
-    });
+    machine.live_by_its_own_clock();
     machine
-}
-
-fn step(machine: &Machine, offset: &str) {
-    let file = format!("{OFFSET}.new");
-    machine.server().write(&file, &format!("{offset}\n"));
-    machine.server().shell(&format!("mv {file} {OFFSET}"));
 }
 
 fn seconds(seconds: u64) {
@@ -100,7 +61,7 @@ fn a_clock_goes(name: &str, story: impl FnOnce(&Machine, &Daemon)) {
 fn stepped_forwards_and_back() {
     a_clock_goes("stepped_forwards_and_back", |machine, _| {
         for offset in ["+3600", "+0", "+86400", "+0"] {
-            step(machine, offset);
+            machine.step(offset);
             seconds(4);
         }
     });
@@ -110,7 +71,7 @@ fn stepped_forwards_and_back() {
 fn stepped_back_and_forwards() {
     a_clock_goes("stepped_back_and_forwards", |machine, _| {
         for offset in ["-3600", "-7200", "-20000", "+0"] {
-            step(machine, offset);
+            machine.step(offset);
             seconds(4);
         }
     });
@@ -121,7 +82,7 @@ fn stepped_over_a_minute_s_end() {
     a_clock_goes("stepped_over_a_minute_s_end", |machine, _| {
         until_before_a_minute_s_end(1_500);
         for offset in ["+2", "-2", "+3", "-1", "+61", "+0"] {
-            step(machine, offset);
+            machine.step(offset);
             std::thread::sleep(Duration::from_millis(700));
         }
     });
@@ -135,10 +96,10 @@ fn asleep_over_a_minute_s_end() {
         until_before_a_minute_s_end(2_000);
         daemon.signal(Signal::STOP);
         seconds(5);
-        step(machine, "+30000");
+        machine.step("+30000");
         daemon.signal(Signal::CONT);
         seconds(3);
-        step(machine, "+0");
+        machine.step("+0");
         seconds(2);
     });
 }

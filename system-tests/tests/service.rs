@@ -246,6 +246,32 @@ fn what_is_shut_stays_shut() {
     }
     let machine = Machine::builder().booted().start();
     drop(machine.install());
+    only_this_is_open(&machine, &["reading files", "reading memory"]);
+}
+
+#[test]
+fn for_a_mirror_the_network_is_opened_and_nothing_else() {
+    if !boots("service::for_a_mirror_the_network_is_opened_and_nothing_else") {
+        return;
+    }
+    let machine = Machine::builder().booted().start();
+    drop(machine.install());
+    machine
+        .server()
+        .shell("mkdir -p /etc/systemd/system/sshmeter.service.d");
+    machine.server().write(
+        "/etc/systemd/system/sshmeter.service.d/mirror.conf",
+        include_str!("../../dist/sshmeter-mirror.conf"),
+    );
+    only_this_is_open(
+        &machine,
+        &["reading files", "reading memory", "connections"],
+    );
+}
+
+/// Tries what root can do in the daemon's place. That everything can be read is
+/// said in SECURITY.md.
+fn only_this_is_open(machine: &Machine, open: &[&str]) {
     let server = machine.server();
     server.write("/usr/src/probe", PROBE);
     server.shell("install --mode=4755 /usr/bin/id /usr/local/bin/set-uid-id");
@@ -253,16 +279,11 @@ fn what_is_shut_stays_shut() {
         "systemd-run",
         &["--wait", "--pipe", "--quiet", "bash", "/usr/src/probe"],
     );
-    let in_the_daemons_place = in_the_daemons_place(&machine, "bash /usr/src/probe");
+    let in_the_daemons_place = in_the_daemons_place(machine, "bash /usr/src/probe");
     for line in free.lines() {
         let (what, state) = line.split_once(": ").expect("a line for each try");
         assert_eq!(state, "open", "root's {what}");
-        // That everything can be read is said in SECURITY.md.
-        let expected = if what.starts_with("reading") {
-            "open"
-        } else {
-            "shut"
-        };
+        let expected = if open.contains(&what) { "open" } else { "shut" };
         assert!(
             in_the_daemons_place.contains(&format!("{what}: {expected}\n")),
             "{what} is not {expected} in\n{in_the_daemons_place}"
