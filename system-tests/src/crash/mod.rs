@@ -6,7 +6,7 @@
 //! against the capture. The service manager keeps descriptors throughout, as
 //! systemd does over a restart.
 
-mod chance;
+pub(crate) mod chance;
 mod death;
 mod killer;
 mod traffic;
