@@ -19,7 +19,6 @@ mod metering;
 mod rules;
 mod server;
 mod stream;
-mod table;
 
 use std::{iter, path::PathBuf, thread, time::Duration};
 
@@ -30,9 +29,11 @@ use self::{
     rules::{Counting, Variant},
     server::Server,
     stream::{Kind, Turns},
-    table::{Spread, Table, grouped},
 };
-use crate::build;
+use crate::{
+    bench::table::{Spread, Table, grouped},
+    build,
+};
 
 const SESSIONS: [usize; 4] = [0, 100, 1_000, FULL];
 
