@@ -70,6 +70,13 @@ impl Failure {
         self
     }
 
+    /// The same where there may be nothing to do about it.
+    #[must_use]
+    pub fn hint_if(mut self, hint: Option<impl Into<String>>) -> Self {
+        self.hints.extend(hint.map(Into::into));
+        self
+    }
+
     /// The kind, and with it the exit code.
     #[must_use]
     pub fn kind(&self) -> Kind {

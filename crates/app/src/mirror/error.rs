@@ -100,10 +100,6 @@ impl MirrorError {
 impl From<MirrorError> for Failure {
     fn from(error: MirrorError) -> Self {
         let hint = error.hint();
-        let failure = Self::failed(error);
-        match hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
+        Self::failed(error).hint_if(hint)
     }
 }

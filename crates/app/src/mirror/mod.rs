@@ -22,5 +22,5 @@ mod worker;
 pub use error::MirrorError;
 pub use history::History;
 pub use inspect::{Inspection, State, inspect};
-pub use sender::{Sender, Sent};
+pub use sender::{Sender, Sent, Task};
 pub use worker::Mirrors;

@@ -4,10 +4,7 @@
 //! A round may be cut off at any instant and begun again. It reads the ledger as
 //! anybody does, in short snapshots, and never makes the daemon wait.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use tracing::{debug, info, warn};
 
@@ -33,10 +30,13 @@ const CONFLICTS: u32 = 20;
 
 /// What a mirror is told to do.
 #[derive(Clone, Debug)]
-struct Task {
-    mirror: MirrorConfig,
-    ledger: PathBuf,
-    host_name: String,
+pub struct Task {
+    /// Where to send.
+    pub mirror: MirrorConfig,
+    /// What to send.
+    pub ledger: PathBuf,
+    /// What the host is called.
+    pub host_name: String,
 }
 
 /// Sends rounds of one mirror: when the daemon's own thread says so, or who else
@@ -71,13 +71,9 @@ pub struct Sent {
 impl Sender {
     /// For a ledger that notes its changes by now.
     #[must_use]
-    pub fn new(mirror: &MirrorConfig, ledger: &Path, host_name: &str, history: History) -> Self {
+    pub fn new(task: Task, history: History) -> Self {
         Self {
-            task: Task {
-                mirror: mirror.clone(),
-                ledger: ledger.to_owned(),
-                host_name: host_name.to_owned(),
-            },
+            task,
             reached: None,
             history,
             notice: None,

@@ -5,7 +5,7 @@
 //! that sleeps, and the ledger a list of what changed.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -18,7 +18,12 @@ use anyhow::{Context as _, Result};
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
-use super::{error::MirrorError, history::History, host::SILENCE, sender::Sender};
+use super::{
+    error::MirrorError,
+    history::History,
+    host::SILENCE,
+    sender::{Sender, Task},
+};
 use crate::config::MirrorConfig;
 
 /// The first pause after a failure; each further one is twice as long.
@@ -41,14 +46,6 @@ struct Mirror {
     reached: Arc<AtomicI64>,
     stop: watch::Sender<bool>,
     thread: thread::JoinHandle<()>,
-}
-
-/// What a mirror is started with.
-#[derive(Clone, Debug)]
-struct Task {
-    mirror: MirrorConfig,
-    ledger: PathBuf,
-    host_name: String,
 }
 
 impl Mirrors {
@@ -121,7 +118,7 @@ impl Mirrors {
 impl Mirror {
     fn start(task: Task, history: History) -> Result<Self> {
         let mirror = &task.mirror;
-        let sender = Sender::new(mirror, &task.ledger, &task.host_name, history.clone());
+        let sender = Sender::new(task.clone(), history.clone());
         let reached = Arc::new(AtomicI64::new(UNKNOWN));
         let (stop, stopped) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -100,19 +100,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Begins a new journal, so that every mirror copies all rows; for a ledger
-    /// whose list does not fit what a mirror has seen. Nothing happens while
-    /// changes are not noted.
-    ///
-    /// # Errors
-    /// The ledger cannot be written; the journal is the old one then.
-    pub fn begin_journal_anew(&mut self) -> Result<(), StoreError> {
-        if !self.records_changes {
-            return Ok(());
-        }
-        self.in_transaction(|connection, _| Ok(begin_journal(connection)?))
-    }
-
     /// Forgets changes that every mirror has seen (those up to a revision), but
     /// for the last hundred thousand; and the oldest of more than a million,
     /// seen or not. Goes on for at most about a twentieth of a second.

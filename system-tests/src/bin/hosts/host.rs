@@ -58,7 +58,8 @@ impl PretendHost {
         writer.record_changes(true)?;
         // As if the list had not reached back far enough: all rows are copied anew.
         if rand::random_ratio(1, 4) {
-            writer.begin_journal_anew()?;
+            writer.record_changes(false)?;
+            writer.record_changes(true)?;
         }
         Ok(Self {
             ledger,

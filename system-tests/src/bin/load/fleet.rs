@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 use sshmeter::{
     config::MirrorConfig,
-    mirror::{History, Sender},
+    mirror::{History, Sender, Task},
     store::{Reader, Writer},
 };
 use sshmeter_core::{
@@ -95,7 +95,8 @@ impl Fleet {
         let mut part = Part::default();
         let tenth = self.hosts.len().div_ceil(10);
         for host in self.hosts.iter_mut().take(tenth) {
-            host.writer.begin_journal_anew()?;
+            host.writer.record_changes(false)?;
+            host.writer.record_changes(true)?;
             host.mirror_anew()?;
             send(&self.runtime, host, &mut part)?;
             let newest = Reader::open_beside_writer(&host.ledger)?.journal()?;
@@ -118,7 +119,12 @@ impl Host {
     /// Mirrors with a sender that knows nothing of what was sent before.
     fn mirror_anew(&mut self) -> Result<()> {
         let history = History::begin(&self.ledger)?;
-        self.sender = Some(Sender::new(&self.mirror, &self.ledger, &self.name, history));
+        let task = Task {
+            mirror: self.mirror.clone(),
+            ledger: self.ledger.clone(),
+            host_name: self.name.clone(),
+        };
+        self.sender = Some(Sender::new(task, history));
         Ok(())
     }
 

@@ -73,10 +73,6 @@ impl ReadError {
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         let hint = error.hint();
-        let failure = Self::failed(error);
-        match hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
+        Self::failed(error).hint_if(hint)
     }
 }

@@ -94,11 +94,7 @@ impl ScriptsError {
 impl From<ScriptsError> for Failure {
     fn from(error: ScriptsError) -> Self {
         let hint = error.hint();
-        let failure = Self::failed(error);
-        match hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
+        Self::failed(error).hint_if(hint)
     }
 }
 

@@ -187,19 +187,6 @@ pub enum ServerError {
 }
 
 impl ServerError {
-    /// Whether the same may do later, without anybody changing the config.
-    #[must_use]
-    pub fn may_pass(&self) -> bool {
-        matches!(
-            self,
-            Self::Unreachable { .. }
-                | Self::ReadOnly { .. }
-                | Self::NotReady { .. }
-                | Self::Conflict { .. }
-                | Self::Gone { .. }
-        )
-    }
-
     /// Whether it is of the same kind.
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
@@ -311,11 +298,7 @@ fn certificate_hint(fault: &CertificateFault) -> &'static str {
 impl From<ServerError> for Failure {
     fn from(error: ServerError) -> Self {
         let hint = error.hint();
-        let failure = Self::failed(error);
-        match hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
+        Self::failed(error).hint_if(hint)
     }
 }
 

@@ -175,16 +175,6 @@ impl Server {
         self.is_mariadb
     }
 
-    /// Whether the connection is over: connect anew.
-    #[must_use]
-    pub fn is_broken(&self) -> bool {
-        match &self.link {
-            Link::Postgres(link) => link.is_closed(),
-            Link::Mysql(_) => false,
-            Link::None => true,
-        }
-    }
-
     /// Sets how long the server may be silent: after a question, and between two
     /// rows of an answer. Then the connection is given up.
     pub fn set_patience(&mut self, patience: Duration) {

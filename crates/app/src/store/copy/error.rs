@@ -94,10 +94,6 @@ impl CopyError {
 impl From<CopyError> for Failure {
     fn from(error: CopyError) -> Self {
         let hint = error.hint();
-        let failure = Self::failed(error);
-        match hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
+        Self::failed(error).hint_if(hint)
     }
 }

@@ -107,10 +107,6 @@ impl Link {
         })
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        self.client.is_closed()
-    }
-
     pub(super) async fn run(&mut self, sql: &str) -> Result<(), Fault> {
         fits(sql, &[])?;
         self.client
