@@ -35,6 +35,9 @@ pub(super) const SLACK: SignedDuration = SignedDuration::from_secs(SLACK_SECONDS
 /// host key and its word that the login succeeded.
 const FEWEST_BYTES_OF_A_LOGIN: u64 = 256;
 
+/// How long a session's beginning or end may take.
+const EDGE: Duration = Duration::from_secs(5);
+
 /// The longest time between two dumps.
 const RESTORED_SLACK: SignedDuration = SignedDuration::from_secs(60);
 
@@ -51,8 +54,9 @@ pub(super) struct Connection {
     pub(super) is_doubted: bool,
     /// Lines named different keys for it.
     is_key_disputed: bool,
-    /// It had a sure name when the kernel still saw nobody logged in.
-    was_too_early: bool,
+    /// When the kernel first saw nobody logged in although it had a name, by the
+    /// monotonic clock.
+    in_doubt_since: Option<Duration>,
     pub(super) opened: Timestamp,
     /// The socket cannot have existed before this.
     pub(super) not_before: Timestamp,
@@ -64,6 +68,9 @@ pub(super) struct Connection {
     /// When the end was heard of, where that was long after it: until then the
     /// log may tell when it was.
     heard_late: Option<Timestamp>,
+    /// The wall clock was stepped forwards just after the end: lines about the
+    /// connection may be dated up to this.
+    pub(super) dated_until: Option<Timestamp>,
     /// The log has told of such an end, or of a later connection from the same
     /// address: a login that it tells of after that is hardly this one's.
     is_told_over: bool,
@@ -81,13 +88,14 @@ impl Connection {
             standing: Standing::default(),
             is_doubted: false,
             is_key_disputed: false,
-            was_too_early: false,
+            in_doubt_since: None,
             opened: seen,
             not_before: not_before.min(seen),
             closed: None,
             reason: None,
             explained: None,
             heard_late: None,
+            dated_until: None,
             is_told_over: false,
             figures: Figures::default(),
         }
@@ -105,7 +113,7 @@ impl Connection {
             standing: Standing::Sure,
             is_doubted: false,
             is_key_disputed: false,
-            was_too_early: false,
+            in_doubt_since: None,
             opened: record.opened,
             // What was seen first may have been there for a while.
             not_before: (record.opened.checked_sub(RESTORED_SLACK)).unwrap_or(Timestamp::MIN),
@@ -113,6 +121,7 @@ impl Connection {
             reason: None,
             explained: None,
             heard_late: None,
+            dated_until: None,
             is_told_over: false,
             figures: Figures {
                 reading: record.reading,
@@ -281,10 +290,13 @@ impl Connection {
         self.is_doubted || (!self.lives() && self.is_too_short_for_a_login())
     }
 
-    /// Whether its name is sure and the kernel says for the first time that
-    /// nobody has logged in yet.
-    pub(super) fn is_ahead_of_kernel(&mut self) -> bool {
-        self.standing == Standing::Sure && !std::mem::replace(&mut self.was_too_early, true)
+    /// Whether the kernel has not seen anybody logged in for no more than a moment.
+    /// That is so at either end of a session: the journal's word may come before the
+    /// user's process is there, and sshd's own still holds the socket when that one
+    /// is gone.
+    pub(super) fn may_be_at_its_edge(&mut self, now: Duration) -> bool {
+        let since = *self.in_doubt_since.get_or_insert(now);
+        now.saturating_sub(since) < EDGE
     }
 
     /// Takes its first name.
@@ -371,10 +383,9 @@ impl Connection {
     /// log's time is no bound: its lines may be another connection's.
     pub(super) fn distance(&self, time: Timestamp) -> Option<SignedDuration> {
         let early = self.not_before.duration_since(time);
-        let late = self
-            .closed
-            .as_ref()
-            .map(|closing| time.duration_since(closing.at));
+        let late = self.closed.as_ref().map(|closing| {
+            time.duration_since(closing.at.max(self.dated_until.unwrap_or(closing.at)))
+        });
         let outside = late.map_or(early, |late| late.max(early));
         let is_bound = early >= outside || self.heard_late.is_none_or(|heard| time > heard);
         if is_bound && outside.as_secs() >= SLACK_SECONDS {

@@ -127,6 +127,7 @@ impl Table {
 
     /// What the kernel's word does to a name that was given before it came.
     fn judge_name(&mut self, question: &Question, verdict: Verdict) {
+        let now = self.latest.monotonic;
         let Some(connection) = self.roster.get_mut(question.cookie) else {
             return;
         };
@@ -145,8 +146,8 @@ impl Table {
                 return;
             }
             Verdict::Denies => Refusal::Denied { peer, claimed },
-            // The journal is quicker than a login: a minute later it is not.
-            Verdict::NotYet if connection.is_ahead_of_kernel() => return,
+            // It is asked again, and a while later it is not.
+            Verdict::NotYet if connection.may_be_at_its_edge(now) => return,
             Verdict::NotYet => Refusal::NoLogin { peer, claimed },
         };
         self.refusals.push(refusal);

@@ -81,10 +81,9 @@ impl Roster {
             .map(|(cookie, connection)| (*cookie, connection))
     }
 
-    pub(super) fn live_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
-        self.connections
-            .values_mut()
-            .filter(|connection| connection.closed.is_none())
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = (SocketCookie, &mut Connection)> {
+        let connections = self.connections.iter_mut();
+        connections.map(|(cookie, connection)| (*cookie, connection))
     }
 
     /// All connections from a client's address and port, those that ended too.

@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Moment, Refusal,
-    connection::{Connection, REBOOT},
+    connection::{Connection, REBOOT, SLACK},
     ending::Farewell,
     login::{Claim, Witness},
     outbox::Outbox,
@@ -39,6 +39,9 @@ const LATE_REASON: Duration = Duration::from_secs(30);
 /// How long a connection may be missing from dumps before it counts as ended
 /// unseen: the kernel's word of its end is then overdue.
 const OVERDUE_END: Duration = Duration::from_secs(1);
+/// Clocks that differ by this were stepped, or slept, apart; by less than this lines
+/// may be off anyway.
+const STEP: SignedDuration = SignedDuration::from_secs(1);
 
 /// All connections on sshd's ports, alive or lately ended.
 #[derive(Debug)]
@@ -116,7 +119,7 @@ impl Table {
 
     /// Takes a complete list of the connections on sshd's ports.
     pub fn dump(&mut self, sockets: &[Socket], now: Moment) {
-        self.notice_set_back(now);
+        self.notice_step(now);
         let mut seen = HashSet::with_capacity(sockets.len());
         for socket in sockets {
             seen.insert(socket.cookie);
@@ -134,7 +137,7 @@ impl Table {
     /// Takes what a list showed that may lack connections: of those that are in
     /// it the figures count, and of those that are not nothing is said.
     pub fn partial_dump(&mut self, sockets: &[Socket], now: Moment) {
-        self.notice_set_back(now);
+        self.notice_step(now);
         for socket in sockets {
             self.count(socket, self.last_dump, now.wall);
             self.reopen(socket.cookie);
@@ -144,7 +147,7 @@ impl Table {
 
     /// Takes the kernel's word that a connection ended, with its last figures.
     pub fn ended(&mut self, socket: &Socket, now: Moment) {
-        self.notice_set_back(now);
+        self.notice_step(now);
         if self.is_over(socket.cookie) {
             return;
         }
@@ -156,7 +159,7 @@ impl Table {
     /// to one that did not live to write it: it was heard at a time that may be
     /// long after it. Where the log tells an earlier time, that is believed.
     pub fn ended_meanwhile(&mut self, socket: &Socket, heard: Timestamp, now: Moment) {
-        self.notice_set_back(now);
+        self.notice_step(now);
         if self.is_over(socket.cookie) {
             return;
         }
@@ -169,7 +172,7 @@ impl Table {
 
     /// Takes what the log said, with what the kernel says of the line's writer.
     pub fn hear(&mut self, event: &Event, witness: Witness, now: Moment) {
-        self.notice_set_back(now);
+        self.notice_step(now);
         // A line from the future was written before the clock was set back.
         let time = event.time.unwrap_or(now.wall).min(now.wall);
         let claim = |user: &UserName, method, credential, peer| Claim {
@@ -325,23 +328,50 @@ impl Table {
         self.waiting.holds_log_at().unwrap_or(self.read_to.as_ref())
     }
 
-    /// After the wall clock was set back, what was dated before lies in the
-    /// future: lines of the new time must still find the connections that live.
-    fn notice_set_back(&mut self, now: Moment) {
-        let elapsed = now.monotonic.saturating_sub(self.latest.monotonic);
-        let is_set_back = now.wall < self.latest.wall;
-        self.latest = now;
-        if !is_set_back {
-            return;
-        }
-        let same_instant = SignedDuration::try_from(elapsed)
+    /// After a step of the wall clock, lines are dated by another clock than what
+    /// was seen and heard before it: they must still find their connections.
+    fn notice_step(&mut self, now: Moment) {
+        let before = std::mem::replace(&mut self.latest, now);
+        let elapsed = now.monotonic.saturating_sub(before.monotonic);
+        // What the clock of now would have said then.
+        let then = SignedDuration::try_from(elapsed)
             .ok()
             .and_then(|elapsed| now.wall.checked_sub(elapsed).ok())
             .unwrap_or(now.wall);
-        self.last_dump = self.last_dump.map(|dump| dump.min(same_instant));
-        for connection in self.roster.live_mut() {
-            connection.not_before = connection.not_before.min(same_instant);
+        let step = then.duration_since(before.wall);
+        if step <= -STEP {
+            self.clock_was_set_back(before.monotonic, then);
+        } else if step >= STEP {
+            self.clock_was_set_forwards(before.monotonic, now.wall);
         }
+    }
+
+    /// What was dated before now lies in the future.
+    fn clock_was_set_back(&mut self, before: Duration, then: Timestamp) {
+        self.last_dump = self.last_dump.map(|dump| dump.min(then));
+        self.waiting.date_back(then);
+        let just_ended = self.just_ended(before);
+        for (cookie, connection) in self.roster.all_mut() {
+            if connection.lives() || just_ended.contains(&cookie) {
+                connection.not_before = connection.not_before.min(then);
+            }
+        }
+    }
+
+    /// A line on its way when its connection ended is dated long after that.
+    fn clock_was_set_forwards(&mut self, before: Duration, now: Timestamp) {
+        for cookie in self.just_ended(before) {
+            if let Some(connection) = self.roster.get_mut(cookie) {
+                connection.dated_until = Some(now);
+            }
+        }
+    }
+
+    /// Those whose last lines may still have been on their way.
+    fn just_ended(&self, before: Duration) -> HashSet<SocketCookie> {
+        let ended = self.ended.iter();
+        let lately = ended.filter(|(_, at)| before.saturating_sub(*at) <= SLACK.unsigned_abs());
+        lately.map(|(cookie, _)| *cookie).collect()
     }
 
     /// Whether the kernel has told of the connection's end. Its figures were

@@ -423,6 +423,48 @@ fn a_line_from_before_the_clock_was_set_back_still_names_its_connection() {
 }
 
 #[test]
+fn a_line_on_its_way_while_the_clock_is_stepped_still_names_its_connection() {
+    for hour in [-3600, 3600] {
+        let stepped = |seconds: i64| Moment {
+            wall: at(seconds + hour).wall,
+            ..at(seconds)
+        };
+        for dated in [14, 16 + hour] {
+            let mut table = table();
+            table.dump(&[], at(10));
+            table.ended(&socket(1, 4000, 1000), at(15));
+            table.hear(
+                &accepted("alice", 4000, dated),
+                Witness::Silent,
+                stepped(16),
+            );
+            table.dump(&[], stepped(17));
+            assert_eq!(
+                names(&mut table),
+                [Some("alice".into())],
+                "{hour} s, a line of second {dated}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_line_that_waits_while_the_clock_is_stepped_still_names_its_connection() {
+    for hour in [-3600, 3600] {
+        let stepped = |seconds: i64| Moment {
+            wall: at(seconds + hour).wall,
+            ..at(seconds)
+        };
+        let mut table = table();
+        table.dump(&[], at(10));
+        table.hear(&accepted("alice", 4000, 14), Witness::Silent, at(14));
+        table.ended(&socket(1, 4000, 1000), stepped(15));
+        table.dump(&[], stepped(16));
+        assert_eq!(names(&mut table), [Some("alice".into())], "{hour} s");
+    }
+}
+
+#[test]
 fn bytes_up_to_a_minute_s_end_belong_to_that_minute() {
     let mut table = table();
     table.dump(&[socket(1, 4000, 100)], at(50));

@@ -5,6 +5,8 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use jiff::Timestamp;
+
 use super::{Moment, ending::Farewell, login::Claim};
 use crate::ledger::Checkpoint;
 
@@ -88,6 +90,18 @@ impl WaitingLines {
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Waiting> {
         self.0.iter_mut()
+    }
+
+    /// The wall clock was set back, to this: what waits was dated before that, by a
+    /// clock that its connection may not be seen by any more.
+    pub(super) fn date_back(&mut self, then: Timestamp) {
+        for waiting in &mut self.0 {
+            let time = match &mut waiting.saying {
+                Saying::Login(claim) => &mut claim.time,
+                Saying::End(farewell) => &mut farewell.time,
+            };
+            *time = then.min(*time);
+        }
     }
 
     /// How far the log may count as read: `None` where nothing holds it back.
