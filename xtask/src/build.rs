@@ -9,18 +9,18 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 /// The workspace's folder.
-pub(crate) fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.parent().unwrap_or(manifest).to_owned()
 }
 
 /// The folder that cargo builds into.
-pub(crate) fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// A cargo command in the workspace.
-pub(crate) fn cargo() -> Command {
+pub fn cargo() -> Command {
     let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     command.current_dir(root());
@@ -28,7 +28,7 @@ pub(crate) fn cargo() -> Command {
 }
 
 /// Builds the sshmeter that people use, and gives its path.
-pub(crate) fn sshmeter() -> Result<PathBuf> {
+pub fn sshmeter() -> Result<PathBuf> {
     succeed(
         cargo().args(["build", "--release", "--package", "sshmeter"]),
         "sshmeter did not build",
@@ -37,7 +37,7 @@ pub(crate) fn sshmeter() -> Result<PathBuf> {
 }
 
 /// Runs a command that has to succeed.
-pub(crate) fn succeed(command: &mut Command, otherwise: &str) -> Result<()> {
+pub fn succeed(command: &mut Command, otherwise: &str) -> Result<()> {
     let status = command
         .status()
         .with_context(|| format!("{} cannot be started", command.get_program().display()))?;

@@ -15,11 +15,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use xtask::build::{root, succeed, target};
 
-use crate::{
-    build::{root, succeed, target},
-    tool::{self, Tool},
-};
+use crate::tool::{self, Tool};
 
 /// Pinned, as all tools are.
 const CARGO_FUZZ: Tool = Tool {

@@ -3,11 +3,9 @@
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
+use xtask::build::{cargo, root, succeed, target};
 
-use crate::{
-    build::{cargo, succeed, target},
-    tool::{self, Tool},
-};
+use crate::tool::{self, Tool};
 
 const CARGO_DENY: Tool = Tool {
     name: "cargo-deny",
@@ -33,13 +31,8 @@ pub(crate) fn run() -> Result<()> {
     lint_fuzz_targets()?;
     eprintln!("licences, bans and sources of dependencies");
     let mut deny = Command::new(tool::installed(&CARGO_DENY)?);
-    deny.current_dir(crate::build::root()).args([
-        "--workspace",
-        "check",
-        "licenses",
-        "bans",
-        "sources",
-    ]);
+    deny.current_dir(root())
+        .args(["--workspace", "check", "licenses", "bans", "sources"]);
     succeed(&mut deny, "cargo-deny refused a dependency")?;
     eprintln!(
         "left out: known vulnerabilities, since their database is not reachable everywhere; \

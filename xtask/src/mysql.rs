@@ -8,7 +8,7 @@ use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::build::{succeed, target};
+use xtask::build::{succeed, target};
 
 const PACKAGE: &str = "mysql-server-core";
 /// Debian's keys, of its package debian-archive-keyring.

@@ -82,7 +82,7 @@ const NO_CLUSTER: (&str, &str) = (
 /// Installs what is missing, where that can be done; says what it does.
 ///
 /// Where it cannot be done the tests that need it say so themselves.
-pub(crate) fn install() -> Result<()> {
+pub fn install() -> Result<()> {
     let missing = missing();
     if missing.is_empty() {
         return Ok(());

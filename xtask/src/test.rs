@@ -1,13 +1,18 @@
 //! `cargo xtask test`: every test there is, and a plain word about those left out.
 
 use std::{
+    env,
     io::{BufRead, BufReader, PipeReader, Write, stdout},
     process::Command,
 };
 
 use anyhow::{Context as _, Result, ensure};
+use xtask::{build, packages};
 
-use crate::{build, mysql, packages};
+use crate::mysql;
+
+/// How many tests run at once (the standard test harness reads it).
+const THREADS: &str = "RUST_TEST_THREADS";
 
 /// What a run of `cargo test` came to.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,11 +33,21 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         .args(["test", "--workspace", "--no-fail-fast"])
         .args(arguments)
         .env("SSHMETER_BIN", sshmeter);
+    if env::var_os(THREADS).is_none() {
+        tests.env(THREADS, threads().to_string());
+    }
     let (tally, success) = follow(&mut tests)?;
     println!("{}", tally.summary());
     ensure!(tally.failed == 0, "tests failed");
     ensure!(success, "cargo test failed");
     Ok(())
+}
+
+/// More than there are processors: most of a story's time is waiting, for a minute's
+/// end, a time-out, or a server that starts.
+fn threads() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    processors + processors.div_ceil(2)
 }
 
 /// Runs a command, showing and reading all it says.

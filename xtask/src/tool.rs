@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::Command};
 
 use anyhow::Result;
 
-use crate::build::{cargo, succeed, target};
+use xtask::build::{cargo, succeed, target};
 
 /// A tool that cargo can install.
 pub(crate) struct Tool {

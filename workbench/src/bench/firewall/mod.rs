@@ -23,6 +23,7 @@ mod stream;
 use std::{iter, path::PathBuf, thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
+use xtask::build;
 
 use self::{
     metering::Metering,
@@ -30,10 +31,7 @@ use self::{
     server::Server,
     stream::{Kind, Turns},
 };
-use crate::{
-    bench::table::{Spread, Table, grouped},
-    build,
-};
+use crate::bench::table::{Spread, Table, grouped};
 
 const SESSIONS: [usize; 4] = [0, 100, 1_000, FULL];
 

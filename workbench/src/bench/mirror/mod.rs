@@ -19,12 +19,10 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use system_tests::Backend;
+use xtask::build;
 
 use self::server::Server;
-use crate::{
-    bench::table::{Table, grouped},
-    build,
-};
+use crate::bench::table::{Table, grouped};
 
 /// How much is simulated.
 #[derive(Clone, Copy, Debug)]

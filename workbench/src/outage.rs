@@ -4,13 +4,14 @@
 //!
 //! The tests do the same with a few rounds.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use system_tests::{
-    Backend, missing,
+    Backend,
     outage::{self, Plan, SEED, Score},
 };
+use xtask::build;
 
-use crate::{build, packages};
+use crate::prepare;
 
 /// How many hosts share the server.
 const HOSTS: [usize; 2] = [1, 20];
@@ -18,16 +19,7 @@ const HOSTS: [usize; 2] = [1, 20];
 /// Kills so often for each number of hosts over each server, and fails at any
 /// difference.
 pub(crate) fn run(kills: u64) -> Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        bail!(
-            "the outage harness needs root, for network namespaces and servers in them\n\
-             hint: sudo --preserve-env=PATH cargo xtask outage"
-        );
-    }
-    packages::install()?;
-    if let Some(reason) = missing() {
-        bail!("the outage harness cannot run here: it {reason}");
-    }
+    prepare("outage")?;
     build::succeed(
         build::cargo().args([
             "build",

@@ -7,27 +7,18 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use system_tests::{
     Log, Meter,
     crash::{self, Deaths, Plan, SEED, Score},
-    missing,
 };
+use xtask::build;
 
-use crate::{build, packages};
+use crate::prepare;
 
 /// Kills so often, and fails at any difference.
 pub(crate) fn run(rounds: u64) -> Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        bail!(
-            "the crash harness needs root, for network namespaces and a real sshd in them\n\
-             hint: sudo --preserve-env=PATH cargo xtask crash"
-        );
-    }
-    packages::install()?;
-    if let Some(reason) = missing() {
-        bail!("the crash harness cannot run here: it {reason}");
-    }
+    prepare("crash")?;
     let sshmeter = build::sshmeter()?;
     let seed = crash::seed();
     println!("{SEED}={seed}");

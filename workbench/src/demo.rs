@@ -6,23 +6,15 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail, ensure};
-use system_tests::{Answer, Daemon, Family, Flow, Log, Machine, Row, Truth, Visit, missing};
+use anyhow::{Result, ensure};
+use system_tests::{Answer, Daemon, Family, Flow, Log, Machine, Row, Truth, Visit};
+use xtask::build;
 
-use crate::{build, packages};
+use crate::prepare;
 
 /// Shows it.
 pub(crate) fn run() -> Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        bail!(
-            "the demo needs root, for network namespaces and a real sshd in them\n\
-             hint: sudo --preserve-env=PATH cargo xtask demo"
-        );
-    }
-    packages::install()?;
-    if let Some(reason) = missing() {
-        bail!("the demo cannot run here: it {reason}");
-    }
+    prepare("demo")?;
     let sshmeter = build::sshmeter()?;
     step("a throwaway server with sshd and rsyslogd, a client, a router between them");
     let mut machine = Machine::builder()

@@ -7,11 +7,10 @@ mod firewall;
 mod mirror;
 mod table;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::ValueEnum;
-use system_tests::missing;
 
-use crate::packages;
+use crate::prepare;
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -24,17 +23,8 @@ pub(crate) enum Part {
 
 /// Measures one part, or all.
 pub(crate) fn run(part: Option<Part>, sizes: &[usize], rounds: usize) -> Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        bail!(
-            "the bench needs root, for network namespaces and firewalls in them\n\
-             hint: sudo --preserve-env=PATH cargo xtask bench"
-        );
-    }
     let size = mirror::Size::from_words(sizes)?;
-    packages::install()?;
-    if let Some(reason) = missing() {
-        bail!("the bench cannot run here: it {reason}");
-    }
+    prepare("bench")?;
     let parts = part.map_or_else(|| Part::value_variants().to_vec(), |part| vec![part]);
     for part in parts {
         match part {

@@ -8,9 +8,10 @@ use std::{
 
 use anyhow::{Result, ensure};
 use system_tests::Backend;
+use xtask::build;
 
 use super::{Size, server::Server};
-use crate::{bench::table::Table, build};
+use crate::bench::table::Table;
 
 /// The months' first minutes: October 2026 and the one after.
 const BEGIN: i64 = 29_846_880;
