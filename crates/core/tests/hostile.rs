@@ -303,6 +303,34 @@ fn only_syslog_carries_escaped_text() {
     assert_eq!(entry(&format!("{without},{LOGIN}")), refused);
 }
 
+/// Debian's dropbear.service has `-E`: what it says comes by its stderr.
+#[test]
+fn dropbears_stderr_is_believed_where_the_kernel_names_its_process() {
+    let entry = |changed: &str, to: &str| {
+        let json = r#"{"SYSLOG_IDENTIFIER":"dropbear","_TRANSPORT":"stdout","_UID":"0","_PID":"115",
+            "_EXE":"/usr/sbin/dropbear","MESSAGE":"[115] Nov 26 01:42:55 Password auth succeeded for 'alice' from 192.0.2.1:4"}"#;
+        let json = json.replace(changed, to);
+        parse_journal(json.as_bytes()).expect("an entry").parsed
+    };
+    assert!(matches!(entry("", ""), Parsed::Event(_)));
+    for (changed, to) in [
+        ("[115]", "[116]"),
+        ("[115] Nov 26 01:42:55 ", ""),
+        (r#""_PID":"115","#, ""),
+        (r#""_EXE":"/usr/sbin/dropbear","#, ""),
+        ("/usr/sbin/dropbear", "/usr/bin/cat"),
+        ("stdout", "journal"),
+    ] {
+        let parsed = entry(changed, to);
+        assert!(
+            matches!(parsed, Parsed::Refused(Refusal::Transport { .. })),
+            "{changed} as {to}: {parsed:?}"
+        );
+    }
+    let bobs = entry(r#""_UID":"0""#, r#""_UID":"2002""#);
+    assert_eq!(bobs, Parsed::Refused(Refusal::Uid { uid: 2002 }));
+}
+
 #[test]
 fn a_field_given_twice_is_no_word_of_journalds() {
     let no_sender = Parsed::Refused(Refusal::NoSender);

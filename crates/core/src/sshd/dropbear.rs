@@ -3,14 +3,27 @@
 //! Dropbear escapes nothing, but names only users that exist, in all lines
 //! but those of failures. Its addresses are `IP:PORT`, IPv6 in brackets only
 //! in newer releases.
+//!
+//! With `-E`, as Debian's own service has it, it writes to stderr instead of
+//! syslog, and puts its process and the time before each sentence.
 
 use memchr::memmem;
+use winnow::{
+    Parser,
+    ascii::dec_uint,
+    combinator::{delimited, terminated},
+};
 
-use crate::identity::{Credential, UserName};
+use crate::identity::{Credential, Pid, UserName};
 
 use super::{
-    escape::to_text, event::What, login::fingerprint, message::Meaning, pattern::Pattern,
+    escape::to_text,
+    event::What,
+    login::fingerprint,
+    message::Meaning,
+    pattern::Pattern,
     peer::with_colon,
+    stamp::{Parse, stamp},
 };
 
 const PASSWORD: Pattern = Pattern::named("dropbear/password");
@@ -83,8 +96,18 @@ const WITHOUT_MEANING: &[&str] = &[
     "failed setegid",
 ];
 
+/// The process that a sentence on stderr says it is from, as
+/// `[115] Nov 26 01:42:55 Not backgrounding`, and the sentence.
+pub(super) fn on_stderr(text: &[u8]) -> Option<(Pid, &[u8])> {
+    let mut rest = text;
+    let process = delimited(b'[', dec_uint::<_, u32, _>, b"] ");
+    let parsed: Parse<u32> = terminated(process, stamp).parse_next(&mut rest);
+    Some((Pid(parsed.ok()?), rest))
+}
+
 /// Reads one message of dropbear's.
 pub(super) fn understand(text: &[u8]) -> Option<Meaning> {
+    let text = on_stderr(text).map_or(text, |(_, sentence)| sentence);
     login(text)
         .or_else(|| connection(text))
         .or_else(|| exit(text))

@@ -16,10 +16,10 @@ use serde::{
 use crate::identity::Pid;
 
 use super::{
-    Parsed,
+    Parsed, dropbear,
     event::{Event, Sender},
     message::{Meaning, Program, understand},
-    trust::{Refusal, check},
+    trust::{Refusal, check, is_daemon},
 };
 
 /// What became of one entry.
@@ -98,13 +98,20 @@ impl Fields {
             Some(Meaning {
                 what: Some(what),
                 pattern,
-            }) => match self.sender().and_then(|sender| {
+            }) => match self.sender(program, message).and_then(|sender| {
                 check(&sender, &what)?;
                 Ok(sender)
             }) {
-                // The user's own child, gone before journald saw what it ran:
-                // that is everyday life, and only a reason is lost.
+                // The user's own child, or a dropbear, gone before journald saw what
+                // it ran: that is everyday life, and only a reason is lost.
                 Err(Refusal::Uid { .. }) if what.is_end_of_a_session() => Parsed::Known(pattern),
+                Err(Refusal::Transport { .. })
+                    if what.is_end_of_a_session()
+                        && self.is_by_its_own_process(message)
+                        && matches!(self.exe, Field::Absent) =>
+                {
+                    Parsed::Known(pattern)
+                }
                 Err(refusal) => Parsed::Refused(refusal),
                 Ok(sender) => Parsed::Event(Event {
                     time: self.time(),
@@ -116,10 +123,14 @@ impl Fields {
         }
     }
 
-    fn sender(&self) -> Result<Sender, Refusal> {
-        if self.transport.text() != Some("syslog") {
-            let transport = self.transport.text().map(str::to_owned);
-            return Err(Refusal::Transport { transport });
+    fn sender(&self, program: Program, message: &[u8]) -> Result<Sender, Refusal> {
+        match self.transport.text() {
+            Some("syslog") => {}
+            Some("stdout") if self.is_dropbear_on_stderr(program, message) => {}
+            transport => {
+                let transport = transport.map(str::to_owned);
+                return Err(Refusal::Transport { transport });
+            }
         }
         let uid = self.uid.number().ok_or(Refusal::NoSender)?;
         let exe = match &self.exe {
@@ -127,6 +138,22 @@ impl Fields {
             field => Some(field.text().ok_or(Refusal::NoSender)?.to_owned()),
         };
         Ok(Sender::Kernel { uid, exe })
+    }
+
+    /// Dropbear's stderr is as good as its syslog, where the kernel says that
+    /// dropbear wrote the line, and by the same process that the line names: no
+    /// sentence of its has a line's end in it, unless it was built with
+    /// `LOG_COMMANDS`, which no distribution does.
+    fn is_dropbear_on_stderr(&self, program: Program, message: &[u8]) -> bool {
+        program == Program::Dropbear
+            && self.exe.text().is_some_and(is_daemon)
+            && self.is_by_its_own_process(message)
+    }
+
+    /// Whether a line of a stderr names the process that the kernel says it is from.
+    fn is_by_its_own_process(&self, message: &[u8]) -> bool {
+        let writer = self.pid.number().map(Pid);
+        dropbear::on_stderr(message).is_some_and(|(process, _)| Some(process) == writer)
     }
 
     fn time(&self) -> Option<Timestamp> {

@@ -12,8 +12,8 @@ use super::event::{Sender, What};
 /// Why a line was not believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It did not come through syslog: sshd's stderr and journald's own socket
-    /// carry text that nobody escaped.
+    /// It did not come through syslog, nor as dropbear's own words on stderr:
+    /// sshd's stderr and journald's own socket carry text that nobody escaped.
     Transport {
         /// `_TRANSPORT`, where there was one.
         transport: Option<String>,
