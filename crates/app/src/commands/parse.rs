@@ -9,8 +9,9 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use jiff::{Timestamp, tz::TimeZone};
-use sshmeter_core::sshd::{
-    Clock, Event, History, JournalEntry, Noted, Parsed, parse_journal, parse_line,
+use sshmeter_core::{
+    sshd::{Clock, Event, History, JournalEntry, Noted, Parsed, parse_journal, parse_line},
+    time::zone_named,
 };
 
 use super::view::Screen;
@@ -61,11 +62,8 @@ pub(super) fn run(arguments: &ParseArguments) -> Outcome {
 fn zone(name: Option<&str>) -> Outcome<TimeZone> {
     match name {
         None | Some("system") => Ok(TimeZone::system()),
-        Some(name) => TimeZone::get(name).map_err(|error| {
-            Failure::usage(
-                anyhow!(error).context(format!("there is no time zone `{name}` on this machine")),
-            )
-            .hint(
+        Some(name) => zone_named(name).ok_or_else(|| {
+            Failure::usage(anyhow!("there is no time zone `{name}` on this machine")).hint(
                 "zones are named like `Europe/Berlin` or `UTC`; they come with the package tzdata",
             )
         }),

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use jiff::{Timestamp, tz::TimeZone};
 use sshmeter_core::{
     identity::HostName,
-    time::{Period, PeriodError, Unit},
+    time::{Period, PeriodError, Unit, zone_named},
 };
 
 use crate::{
@@ -92,11 +92,11 @@ pub(super) fn zone(arguments: &PeriodArguments, own: &TimeZone) -> Outcome<TimeZ
         return Ok(own.clone());
     };
     let found = if name == "system" {
-        TimeZone::try_system()
+        TimeZone::try_system().ok()
     } else {
-        TimeZone::get(name)
+        zone_named(name)
     };
-    found.map_err(|_| {
+    found.ok_or_else(|| {
         Failure::usage(anyhow!("there is no time zone `{name}` on this machine")).hint(
             "zones are named like `Europe/Berlin` or `UTC` (`timedatectl list-timezones` lists \
              them); they come with the package tzdata",

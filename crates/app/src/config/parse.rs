@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, ops::Range, path::PathBuf, time::Duration};
 
-use jiff::tz::TimeZone;
+use sshmeter_core::time::zone_named;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -199,9 +199,9 @@ fn timezone(value: &Value<'_>) -> Result<Option<String>, Fault> {
     if name == "system" {
         return Ok(None);
     }
-    match TimeZone::get(name) {
-        Ok(_) => Ok(Some(name.to_owned())),
-        Err(_) => Err(Fault::new(
+    match zone_named(name) {
+        Some(_) => Ok(Some(name.to_owned())),
+        None => Err(Fault::new(
             value.span(),
             format!("the time zone `{}` is not known on this machine", printable(name)),
         )

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use jiff::tz::TimeZone;
 use rusqlite::Connection;
+use sshmeter_core::time;
 
 use super::{
     error::{Doing, StoreError},
@@ -47,5 +48,5 @@ pub(super) fn ledger_zone(
 
 /// A zone by its name.
 pub(super) fn zone_named(name: &str) -> Result<TimeZone, StoreError> {
-    TimeZone::get(name).map_err(|_| StoreError::UnknownZone(name.to_owned()))
+    time::zone_named(name).ok_or_else(|| StoreError::UnknownZone(name.to_owned()))
 }

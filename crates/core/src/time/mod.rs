@@ -6,7 +6,9 @@
 mod calendar;
 mod parse;
 mod period;
+mod zone;
 
 pub use calendar::{Bucket, Buckets, Calendar, Unit};
 pub use parse::{TimeError, parse_time};
 pub use period::{Period, PeriodError};
+pub use zone::zone_named;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use sshmeter_core::{
     identity::HostName,
     report::{Host, Kept},
-    time::Calendar,
+    time::{Calendar, zone_named},
     units::Minute,
 };
 
@@ -116,7 +116,7 @@ fn host(columns: &mut Columns, until: Option<Minute>) -> Result<Host, ReadError>
         days_since: minute()?,
         until,
     };
-    let zone = TimeZone::get(&zone_name).map_err(|_| ReadError::UnknownZone {
+    let zone = zone_named(&zone_name).ok_or_else(|| ReadError::UnknownZone {
         host: name.clone(),
         zone: zone_name,
     })?;
