@@ -160,7 +160,7 @@ fn a_server_on_the_network_is_reached_with_the_drop_in() {
             &service,
             &format!(
                 "{host}:{} cannot be reached: this process may open no network socket \
-                (install dist/sshmeter-mirror.conf as {FOLDER}/mirror.conf",
+                (install /usr/share/doc/sshmeter/examples/sshmeter-mirror.conf as {FOLDER}/mirror.conf",
                 port(backend)
             ),
         );

@@ -23,6 +23,7 @@ use crate::tool::{self, Tool};
 const CARGO_FUZZ: Tool = Tool {
     name: "cargo-fuzz",
     version: "0.13.1",
+    options: &[],
 };
 
 /// An input that takes this long is a finding. None takes a second, but the

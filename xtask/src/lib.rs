@@ -1,4 +1,6 @@
-//! What the project's own commands share: cargo, and the packages of the tests.
+//! What the project's own commands and its tests share: cargo, Debian's packages, and
+//! root file systems made of them.
 
 pub mod build;
+pub mod debian;
 pub mod packages;

@@ -6,33 +6,25 @@
 
 use std::{fs, path::Path, process::Command};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
+use xtask::{build::succeed, debian::mirror};
 
-use xtask::build::{succeed, target};
+use crate::unpacked::{self, Program};
 
 const PACKAGE: &str = "mysql-server-core";
 /// Debian's keys, of its package debian-archive-keyring.
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Unpacks it below `target/mysql` where it is not yet there; says so, and also
-/// if it cannot be done, for the tests that need it say that they are left out.
+const MYSQL: Program = Program {
+    name: "MySQL of Debian unstable",
+    folder: "mysql",
+    path: "usr/sbin/mysqld",
+};
+
+/// Unpacks it, where Debian's keys are.
 pub(crate) fn unpack() {
-    let place = target().join("mysql");
-    if place.join("usr/sbin/mysqld").exists() || !Path::new(KEYS).exists() {
-        return;
-    }
-    eprintln!(
-        "unpacking MySQL of Debian unstable below {}",
-        place.display()
-    );
-    let work = place.with_extension("new");
-    let _ = fs::remove_dir_all(&work);
-    let done = fetch(&work).and_then(|()| {
-        fs::rename(work.join("root"), &place).with_context(|| format!("{}", place.display()))
-    });
-    let _ = fs::remove_dir_all(&work);
-    if let Err(error) = done {
-        eprintln!("MySQL cannot be had: {error:#}");
+    if Path::new(KEYS).exists() {
+        unpacked::unpack(&MYSQL, fetch);
     }
 }
 
@@ -75,37 +67,5 @@ fn fetch(work: &Path) -> Result<()> {
         "--no-install-recommends",
         PACKAGE,
     ])?;
-    for entry in fs::read_dir(&archives).context("no packages")? {
-        let package = entry?.path();
-        if package.extension().is_some_and(|end| end == "deb") {
-            let mut command = Command::new("dpkg-deb");
-            command
-                .arg("--extract")
-                .arg(&package)
-                .arg(work.join("root"));
-            succeed(
-                &mut command,
-                &format!("{} cannot be unpacked", package.display()),
-            )?;
-        }
-    }
-    ensure!(
-        work.join("root/usr/sbin/mysqld").exists(),
-        "{PACKAGE} has no mysqld"
-    );
-    Ok(())
-}
-
-/// The mirror of Debian that this machine's apt uses.
-fn mirror() -> Result<String> {
-    let output = Command::new("apt-get")
-        .args(["indextargets", "--format", "$(REPO_URI)"])
-        .args(["Created-By: Packages", "Origin: Debian", "Label: Debian"])
-        .output()
-        .context("apt-get cannot be started")?;
-    let targets = String::from_utf8_lossy(&output.stdout);
-    let first = targets.lines().next();
-    first
-        .map(str::to_owned)
-        .context("apt knows no mirror of Debian")
+    unpacked::extract(&archives, work)
 }

@@ -1,4 +1,5 @@
-//! The programs that the real tests need, and the Debian packages they are in.
+//! The programs that the real tests need, or a package's making, and the Debian
+//! packages they are in.
 //!
 //! Nothing that is installed here starts running: while apt works, a
 //! `policy-rc.d` forbids it, and services that are new on this machine are
@@ -43,7 +44,14 @@ const NEEDED: &[(&str, &str)] = &[
     ("logger", "bsdutils"),
     ("logrotate", "logrotate"),
     ("faketime", "faketime"),
+    ("jq", "jq"),
+    ("sqlite3", "sqlite3"),
     ("mkfs.ext4", "e2fsprogs"),
+    ("mmdebstrap", "mmdebstrap"),
+    (
+        "/usr/share/keyrings/debian-archive-keyring.gpg",
+        "debian-archive-keyring",
+    ),
     ("perl", "perl-base"),
     ("mariadbd", "mariadb-server"),
     ("mariadb-install-db", "mariadb-server"),
@@ -53,12 +61,20 @@ const NEEDED: &[(&str, &str)] = &[
     ("psql", "postgresql-client"),
     ("/usr/lib/postgresql/*/bin/postgres", "postgresql"),
     ("openssl", "openssl"),
-    ("pkg-config", "pkg-config"),
-    ("/usr/include/openssl/ssl.h", "libssl-dev"),
     ("/usr/share/zoneinfo/Asia/Kathmandu", "tzdata"),
+    ("lintian", "lintian"),
 ];
 
-const SERVICES: [&str; 8] = [
+/// The same for `cargo xtask deb`, and what sshmeter itself is built with.
+const TO_PACK: &[(&str, &str)] = &[
+    ("dpkg-shlibdeps", "dpkg-dev"),
+    ("strip", "binutils"),
+    ("xz", "xz-utils"),
+    ("pkg-config", "pkg-config"),
+    ("/usr/include/openssl/ssl.h", "libssl-dev"),
+];
+
+const SERVICES: [&str; 9] = [
     "ssh.service",
     "ssh.socket",
     "rsyslog.service",
@@ -67,6 +83,7 @@ const SERVICES: [&str; 8] = [
     "mariadb.service",
     "postgresql.service",
     "rsync.service",
+    "vnstat.service",
 ];
 
 /// What forbids a service to be started while this is there.
@@ -79,11 +96,22 @@ const NO_CLUSTER: (&str, &str) = (
     "create_main_cluster = false\n",
 );
 
-/// Installs what is missing, where that can be done; says what it does.
+/// Installs what the tests need and is missing, where that can be done.
 ///
 /// Where it cannot be done the tests that need it say so themselves.
 pub fn install() -> Result<()> {
-    let missing = missing();
+    install_for("the tests", &[NEEDED, TO_PACK].concat())
+}
+
+/// The same for what a package is made with.
+pub fn install_to_pack() -> Result<()> {
+    install_for("the package", TO_PACK)
+}
+
+/// Installs what is missing of this, where that can be done; says what it does.
+/// Each is a file that is needed, and the package that brings it.
+pub fn install_for(purpose: &str, needed: &[(&str, &'static str)]) -> Result<()> {
+    let missing = missing(needed);
     if missing.is_empty() {
         return Ok(());
     }
@@ -96,7 +124,7 @@ pub fn install() -> Result<()> {
         eprintln!("not installed, and there is no apt-get here to install it with: {list}");
         return Ok(());
     }
-    eprintln!("installing what the tests need, starting none of it: {list}");
+    eprintln!("installing for {purpose}, starting none of it: {list}");
     let before = present_services();
     let policies = [Policy::set(POLICY)?, Policy::set(NO_CLUSTER)?];
     apt(&["update", "-q"])?;
@@ -108,8 +136,8 @@ pub fn install() -> Result<()> {
     Ok(())
 }
 
-fn missing() -> Vec<&'static str> {
-    let mut packages: Vec<&str> = NEEDED
+fn missing(needed: &[(&str, &'static str)]) -> Vec<&'static str> {
+    let mut packages: Vec<&str> = needed
         .iter()
         .filter(|(file, _)| find(file).is_none())
         .map(|(_, package)| *package)
@@ -119,7 +147,7 @@ fn missing() -> Vec<&'static str> {
 }
 
 /// Where a program, or a file given by its path, is.
-fn find(name: &str) -> Option<PathBuf> {
+pub fn find(name: &str) -> Option<PathBuf> {
     ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
         .into_iter()
         // Joined to a folder, an absolute path stays what it is.

@@ -1,4 +1,7 @@
 //! Tools of others, each in one version: a new release cannot fail an old commit.
+//!
+//! They are built without optimizations, in a third of the time: what they do takes
+//! seconds.
 
 use std::{path::PathBuf, process::Command};
 
@@ -12,11 +15,17 @@ pub(crate) struct Tool {
     pub(crate) name: &'static str,
     /// The version that is asked for.
     pub(crate) version: &'static str,
+    /// Further words for `cargo install`.
+    pub(crate) options: &'static [&'static str],
 }
 
 /// The tool of the path where it is the right one, else one of our own.
 pub(crate) fn installed(tool: &Tool) -> Result<PathBuf> {
-    let Tool { name, version } = tool;
+    let Tool {
+        name,
+        version,
+        options,
+    } = tool;
     let ours = target().join("tools/bin").join(name);
     for candidate in [PathBuf::from(name), ours.clone()] {
         let said = Command::new(&candidate).arg("--version").output();
@@ -30,6 +39,8 @@ pub(crate) fn installed(tool: &Tool) -> Result<PathBuf> {
     succeed(
         cargo()
             .args(["install", "--locked", "--quiet", name])
+            .args(["--debug", "--config=profile.dev.debug=0"])
+            .args(*options)
             .args(["--version", version, "--root"])
             .arg(target().join("tools"))
             .arg("--target-dir")

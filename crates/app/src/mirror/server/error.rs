@@ -201,7 +201,7 @@ impl ServerError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Unreachable { why, .. } if why == SHUT => {
-                "install dist/sshmeter-mirror.conf as \
+                "install /usr/share/doc/sshmeter/examples/sshmeter-mirror.conf as \
                  /etc/systemd/system/sshmeter.service.d/mirror.conf, then `systemctl \
                  daemon-reload` and `systemctl restart sshmeter`; or name the Unix socket of a \
                  server on this machine, `?socket=PATH`"
