@@ -5,7 +5,6 @@
 
 mod firewall;
 mod mirror;
-mod table;
 
 use anyhow::Result;
 use clap::ValueEnum;

@@ -31,7 +31,7 @@ use self::{
     server::Server,
     stream::{Kind, Turns},
 };
-use crate::bench::table::{Spread, Table, grouped};
+use crate::table::{Spread, Table, grouped};
 
 const SESSIONS: [usize; 4] = [0, 100, 1_000, FULL];
 

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use system_tests::{Keeper, Process};
 
-use crate::bench::table::Spread;
+use crate::table::Spread;
 
 /// A connection that was idle begins slowly.
 const WARM_UP: Duration = Duration::from_millis(40);

@@ -11,7 +11,7 @@ use system_tests::Backend;
 use xtask::build;
 
 use super::{Size, server::Server};
-use crate::bench::table::Table;
+use crate::table::Table;
 
 /// The months' first minutes: October 2026 and the one after.
 const BEGIN: i64 = 29_846_880;

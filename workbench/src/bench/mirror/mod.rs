@@ -22,7 +22,7 @@ use system_tests::Backend;
 use xtask::build;
 
 use self::server::Server;
-use crate::bench::table::{Table, grouped};
+use crate::table::{Table, grouped};
 
 /// How much is simulated.
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,7 @@ use std::{
 
 use system_tests::{Authority, Backend, Database, Keeper, Rows, Usage};
 
-use crate::bench::table::Table;
+use crate::table::Table;
 
 /// A network with nothing but a loopback, held until the bench ends.
 const NETWORK: &str = "ip link set lo up; exec 3<&0 </dev/null; echo ready; \

@@ -5,7 +5,7 @@ use std::fmt;
 
 /// The middle of some figures, and how far they lie apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Spread {
+pub(crate) struct Spread {
     middle: f64,
     least: f64,
     most: f64,
@@ -13,7 +13,7 @@ pub(super) struct Spread {
 
 impl Spread {
     /// `None` of no figures.
-    pub(super) fn of(figures: &[f64]) -> Option<Self> {
+    pub(crate) fn of(figures: &[f64]) -> Option<Self> {
         let mut sorted = figures.to_vec();
         sorted.sort_by(f64::total_cmp);
         let half = sorted.len() / 2;
@@ -31,7 +31,7 @@ impl Spread {
     }
 
     /// The middle one, or what is halfway between the two in the middle.
-    pub(super) fn middle(self) -> f64 {
+    pub(crate) fn middle(self) -> f64 {
         self.middle
     }
 }
@@ -49,16 +49,16 @@ impl fmt::Display for Spread {
 
 /// A table whose first column is words, and whose others are figures.
 #[derive(Clone, Debug)]
-pub(super) struct Table(Vec<Vec<String>>);
+pub(crate) struct Table(Vec<Vec<String>>);
 
 impl Table {
     /// A table with these columns.
-    pub(super) fn new(head: impl IntoIterator<Item = String>) -> Self {
+    pub(crate) fn new(head: impl IntoIterator<Item = String>) -> Self {
         Self(vec![head.into_iter().collect()])
     }
 
     /// Adds a row; cells that are not given are empty.
-    pub(super) fn row(&mut self, name: &str, figures: impl IntoIterator<Item = String>) {
+    pub(crate) fn row(&mut self, name: &str, figures: impl IntoIterator<Item = String>) {
         let row = std::iter::once(name.to_owned()).chain(figures);
         self.0.push(row.collect());
     }
@@ -100,7 +100,7 @@ impl fmt::Display for Table {
 }
 
 /// A number with its thousands apart.
-pub(super) fn grouped(number: usize) -> String {
+pub(crate) fn grouped(number: usize) -> String {
     match number / 1_000 {
         0 => number.to_string(),
         thousands => format!("{},{:03}", grouped(thousands), number % 1_000),
