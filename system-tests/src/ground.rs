@@ -127,6 +127,21 @@ pub fn binary() -> PathBuf {
     path
 }
 
+/// The Debian package to test, `SSHMETER_DEB`, or nothing: then it says that the
+/// test called `name` is left out.
+#[must_use]
+pub fn package(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("SSHMETER_DEB").map(PathBuf::from);
+    let path = path.filter(|path| path.is_file());
+    if path.is_none() {
+        left_out(
+            name,
+            "needs the Debian package: `cargo xtask deb` makes it, SSHMETER_DEB names it",
+        );
+    }
+    path
+}
+
 fn beside_this_test() -> PathBuf {
     built().join("sshmeter")
 }
@@ -168,6 +183,21 @@ fn find_missing_to_boot() -> Option<String> {
     if !absent.is_empty() {
         return Some(format!("needs {}: not installed", absent.join(", ")));
     }
+    control_groups_missing()
+}
+
+/// Why no system of Debian can be booted here, or nothing.
+pub(crate) fn missing_for_debian() -> Option<String> {
+    missing()
+        .map(str::to_owned)
+        .or_else(control_groups_missing)
+        .or_else(|| {
+            let clock = ["--time", "--boottime", "-1", "--fork"];
+            tried("clocks of their own", &clock, "true")
+        })
+}
+
+fn control_groups_missing() -> Option<String> {
     tried(
         "control groups to be made (cgroup2, writable)",
         &["--mount", "--cgroup"],

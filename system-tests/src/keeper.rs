@@ -39,6 +39,8 @@ pub enum Network {
 #[derive(Debug)]
 pub struct Keeper {
     child: Child,
+    /// The first process of the namespaces that the script was run in.
+    outer: u32,
     leader: u32,
 }
 
@@ -80,8 +82,12 @@ impl Keeper {
                 line == "ready"
             });
         assert!(ready, "the namespaces could not be made:\n{said}");
-        let leader = *children_of(child.id()).first().expect("unshare has forked");
-        Self { child, leader }
+        let outer = *children_of(child.id()).first().expect("unshare has forked");
+        Self {
+            child,
+            outer,
+            leader: outer,
+        }
     }
 
     /// The same, entered one level deeper: at the first process of a pid
@@ -91,12 +97,28 @@ impl Keeper {
     /// When the script has not.
     #[must_use]
     pub(crate) fn stepped_inside(mut self) -> Self {
-        let outer = self.leader;
-        self.leader = wait_for("a first process inside", Duration::from_secs(10), || {
-            let unshare = *children_of(outer).first()?;
-            children_of(unshare).first().copied()
-        });
+        self.step_inside();
         self
+    }
+
+    /// Tells a script that waits for lines to make what is inside anew, and
+    /// enters that.
+    ///
+    /// # Panics
+    /// When there is nothing inside, or the script has ended.
+    pub(crate) fn make_anew(&mut self) {
+        let pipe = self.child.stdin.as_mut().expect("the pipe is open");
+        pipe.write_all(b"\n").expect("the script reads");
+        self.step_inside();
+    }
+
+    fn step_inside(&mut self) {
+        let before = self.leader;
+        self.leader = wait_for("a first process inside", Duration::from_secs(10), || {
+            let unshare = *children_of(self.outer).first()?;
+            let inside = *children_of(unshare).first()?;
+            (inside != before).then_some(inside)
+        });
     }
 
     /// The first process, as seen from outside.

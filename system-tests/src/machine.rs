@@ -6,7 +6,6 @@
 
 use std::{
     cell::Cell,
-    fmt::Write as _,
     fs::File,
     path::{Path, PathBuf},
     process::{Output, Stdio},
@@ -14,21 +13,22 @@ use std::{
 };
 
 use rustix::process::Signal;
+use xtask::debian::{Release, system_image};
 
 use crate::{
-    boot,
+    boot::{self, Boot},
     capture::{Capture, Place},
     client::Client,
     counter::Counter,
     daemon::Daemon,
     database::Database,
-    ground,
     keeper::{HOLD, Keeper},
     manager::ServiceManager,
     meter::Meter,
     process::Process,
-    service::{self, Service},
-    users::{User, quoted, script, standard_users},
+    root,
+    service::Service,
+    users::{User, standard_users},
     wait_for, wire,
     wire::Loss,
 };
@@ -53,16 +53,46 @@ pub enum Log {
 #[derive(Clone, Debug)]
 pub struct MachineBuilder {
     log: Log,
-    booted: bool,
-    ports: Vec<u16>,
+    pub(crate) first: First,
+    pub(crate) ports: Vec<u16>,
     sshd: bool,
-    sshd_lines: String,
-    users: Vec<User>,
-    binary: Option<PathBuf>,
-    ledger_folder: Option<PathBuf>,
-    shared: Vec<(PathBuf, String)>,
-    meter: Meter,
-    meter_lines: String,
+    pub(crate) sshd_lines: String,
+    pub(crate) users: Vec<User>,
+    pub(crate) binary: Option<PathBuf>,
+    pub(crate) ledger_folder: Option<PathBuf>,
+    pub(crate) shared: Vec<(PathBuf, String)>,
+    pub(crate) meter: Meter,
+    pub(crate) meter_lines: String,
+}
+
+/// What a machine's first process is, on which root file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum First {
+    /// The keeper, on this machine's.
+    Keeper,
+    /// systemd, on this machine's.
+    Systemd,
+    /// systemd, on that of a release of Debian, which lies there.
+    Debian(PathBuf),
+}
+
+impl First {
+    pub(crate) fn boot(&self) -> Option<Boot> {
+        match self {
+            Self::Keeper => None,
+            Self::Systemd => Some(Boot::ThisMachine),
+            Self::Debian(_) => Some(Boot::Debian),
+        }
+    }
+}
+
+/// How a system goes down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Down {
+    /// As `systemctl reboot` does it.
+    InOrder,
+    /// At once: nobody says goodbye to anybody.
+    PowerCut,
 }
 
 /// A throwaway server with its client.
@@ -76,6 +106,7 @@ pub struct Machine {
     ports: Vec<u16>,
     meter: Meter,
     captures: Cell<usize>,
+    boot: Option<Boot>,
 }
 
 impl MachineBuilder {
@@ -91,8 +122,20 @@ impl MachineBuilder {
     /// and a built program are (see [`Machine::install`]).
     #[must_use]
     pub fn booted(mut self) -> Self {
-        self.booted = true;
+        self.first = First::Systemd;
         self.log = Log::Journald;
+        self
+    }
+
+    /// A system of this release of Debian, booted as it comes, with its own sshd.
+    /// sshmeter is not there (see [`Machine::installed`]).
+    ///
+    /// # Panics
+    /// When the release's packages cannot be had (see [`crate::stands_on_debian`]).
+    #[must_use]
+    pub fn debian(mut self, release: Release) -> Self {
+        let image = system_image(release).expect("an image of the release");
+        self.first = First::Debian(image);
         self
     }
 
@@ -177,11 +220,11 @@ impl MachineBuilder {
     #[must_use]
     pub fn start(self) -> Machine {
         let client = Client::start(&self.users);
-        let root_script = self.root_script(&client.public_keys());
-        let server = if self.booted {
-            boot::boot(&root_script)
-        } else {
-            Keeper::start(&format!("{root_script}\n{HOLD}"))
+        let root_script = root::script(&self, &client.public_keys());
+        let boot = self.first.boot();
+        let server = match boot {
+            Some(boot) => boot::boot(&root_script, boot),
+            None => Keeper::start(&format!("{root_script}\n{HOLD}")),
         };
         wire::lay(&server, client.keeper());
         let mut machine = Machine {
@@ -192,8 +235,10 @@ impl MachineBuilder {
             ports: self.ports.clone(),
             meter: self.meter,
             captures: Cell::new(0),
+            boot,
         };
-        if self.booted {
+        if boot.is_some() {
+            wire::wait_until_up(machine.client.keeper());
             return machine;
         }
         machine.start_log();
@@ -203,104 +248,6 @@ impl MachineBuilder {
         wire::wait_until_up(machine.client.keeper());
         machine
     }
-
-    fn root_script(&self, public_keys: &[String]) -> String {
-        let binary = self.binary.clone().unwrap_or_else(ground::binary);
-        let binary = quoted(&binary.to_string_lossy());
-        let place = if self.booted {
-            service::BUILT
-        } else {
-            "usr/bin/sshmeter"
-        };
-        let users = script(&self.users, public_keys);
-        let ledger = self.ledger_folder.as_ref().map(|folder| {
-            let folder = quoted(&folder.to_string_lossy());
-            format!("mkdir -p var/lib/sshmeter; mount --bind {folder} var/lib/sshmeter")
-        });
-        let ledger = ledger.unwrap_or_default();
-        let shared = self.shared_script();
-        let config = self.config_script();
-        let sshd_config = quoted(&self.sshd_config_file());
-        format!(
-            "set -eu; exec 2>&1
-            mount --make-rprivate /
-            hostname meter
-            mount -t tmpfs -o mode=755,size=2g machine /mnt
-            mkdir /mnt/upper /mnt/work /mnt/root
-            mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work machine /mnt/root
-            cd /mnt/root
-            mkdir -p $(dirname {place})
-            touch {place}; mount --bind {binary} {place}
-            mount -t proc proc proc
-            mount -t sysfs sysfs sys
-            mount -t cgroup2 -o ro cgroup2 sys/fs/cgroup
-            mount -t tmpfs -o mode=755 dev dev
-            for node in null zero full random urandom tty; do
-                touch dev/$node; mount --bind /dev/$node dev/$node
-            done
-            mkdir dev/pts dev/shm
-            mount -t devpts -o newinstance,ptmxmode=666,mode=620 devpts dev/pts
-            ln -s pts/ptmx dev/ptmx; ln -s /proc/self/fd dev/fd
-            ln -s fd/0 dev/stdin; ln -s fd/1 dev/stdout; ln -s fd/2 dev/stderr
-            mount -t tmpfs -o mode=755 run run
-            mkdir -p run/sshd run/lock run/systemd/journal
-            mount -t tmpfs -o mode=1777 tmp tmp
-            mount -t tmpfs -o mode=755 log var/log
-            mount -t tmpfs -o mode=755 home home
-            touch var/log/lastlog var/log/wtmp var/log/btmp
-            rm -rf etc/sshmeter var/lib/sshmeter etc/ssh etc/nologin etc/machine-id
-            mkdir -p etc/ssh
-            tr -d - </proc/sys/kernel/random/uuid >etc/machine-id
-            {ledger}
-            {shared}
-            {config}
-            {users}
-            printf %s {sshd_config} >etc/ssh/sshd_config
-            ssh-keygen -q -t ed25519 -N '' -f etc/ssh/ssh_host_ed25519_key
-            pivot_root . mnt; umount -l mnt; cd /
-            ip link set lo up"
-        )
-    }
-
-    fn shared_script(&self) -> String {
-        let mut script = String::new();
-        for (folder, inside) in &self.shared {
-            let (folder, inside) = (quoted(&folder.to_string_lossy()), quoted(inside));
-            // Writing to a String cannot fail.
-            let _infallible = writeln!(
-                script,
-                "mkdir -p .{inside}; mount --bind {folder} .{inside}"
-            );
-        }
-        script
-    }
-
-    fn config_script(&self) -> String {
-        if self.meter == Meter::Sockdiag && self.meter_lines.is_empty() {
-            return String::new();
-        }
-        let config = quoted(&self.meter.config(&self.meter_lines));
-        format!(
-            "{}
-            mkdir etc/sshmeter; printf %s {config} >etc/sshmeter/config.toml",
-            self.meter.script()
-        )
-    }
-
-    fn sshd_config_file(&self) -> String {
-        let ports: String = self
-            .ports
-            .iter()
-            .map(|port| format!("Port {port}\n"))
-            .collect();
-        // Debian's own defaults, and no limit that many logins at once would meet.
-        format!(
-            "{ports}{}HostKey /etc/ssh/ssh_host_ed25519_key\nUsePAM yes\n\
-             KbdInteractiveAuthentication no\nPrintMotd no\nPermitRootLogin yes\n\
-             MaxStartups 500\nMaxSessions 100\nSubsystem sftp internal-sftp\n",
-            self.sshd_lines
-        )
-    }
 }
 
 impl Machine {
@@ -309,7 +256,7 @@ impl Machine {
     pub fn builder() -> MachineBuilder {
         MachineBuilder {
             log: Log::RsyslogIso,
-            booted: false,
+            first: First::Keeper,
             ports: vec![22],
             sshd: true,
             sshd_lines: String::new(),
@@ -430,10 +377,49 @@ impl Machine {
         ServiceManager::new(&self.server)
     }
 
-    /// Installs sshmeter on a booted machine as the README says, which starts it.
+    /// Installs sshmeter on a booted machine as the book says, which starts it.
     #[must_use]
     pub fn install(&self) -> Service<'_> {
         Service::install(&self.server, self.meter)
+    }
+
+    /// The service that somebody else has installed and started.
+    #[must_use]
+    pub fn installed(&self) -> Service<'_> {
+        Service::of(&self.server)
+    }
+
+    /// Takes a Debian system down and boots it again, and goes on with a capture
+    /// from before its network was there. All that [`Self::start_service`] started
+    /// is gone.
+    ///
+    /// # Panics
+    /// When it is none, or does not come back.
+    #[must_use]
+    pub fn reboot(&mut self, down: Down, capture: Capture) -> Capture {
+        assert_eq!(self.boot, Some(Boot::Debian), "only such a one boots again");
+        // Otherwise the system's end would wait until we have heard of theirs.
+        self.processes.clear();
+        match down {
+            Down::InOrder => self.go_down_in_order(),
+            Down::PowerCut => drop(self.server.shell("ip link delete eth0")),
+        }
+        self.server.make_anew();
+        wire::lay_anew(&self.server, self.client.keeper());
+        let capture = capture.followed_by(self.capture());
+        wire::connect(&self.server);
+        wire::wait_until_up(self.client.keeper());
+        Boot::Debian.wait_until_done(&self.server);
+        capture
+    }
+
+    fn go_down_in_order(&self) {
+        // Whoever asks for it may be gone before the answer.
+        let _answer = self.server.output("systemctl", &["reboot"]);
+        let first = format!("/proc/{}", self.server.leader());
+        wait_for("the system's end", Duration::from_secs(60), || {
+            (!Path::new(&first).exists()).then_some(())
+        });
     }
 
     /// Starts the installed sshmeter again.

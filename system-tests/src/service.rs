@@ -1,4 +1,4 @@
-//! sshmeter as a service of a booted machine: installed by the README's own
+//! sshmeter as a service of a booted machine: installed by the book's own
 //! commands, then told and asked through systemctl, as an administrator would.
 
 use std::{fmt::Write as _, time::Duration};
@@ -8,13 +8,14 @@ use crate::{daemon::Answer, keeper::Keeper, meter::Meter, users::quoted, wait_fo
 /// Where a machine has the program that was built.
 pub(crate) const BUILT: &str = "usr/src/sshmeter/target/release/sshmeter";
 
-const README: &str = include_str!("../../README.md");
+const INSTALL: &str = include_str!("../../docs/install.md");
 const METERS: &str = include_str!("../../docs/meters.md");
 
-/// The files that the documents' commands put in their places.
+/// The files that the documents' commands put in their places, of a clone or of the
+/// package.
 const SHIPPED: [(&str, &str); 3] = [
     (
-        "dist/sshmeter-firewall.conf",
+        "/usr/share/doc/sshmeter/examples/sshmeter-firewall.conf",
         include_str!("../../dist/sshmeter-firewall.conf"),
     ),
     (
@@ -35,12 +36,12 @@ pub struct Service<'machine> {
 }
 
 impl<'machine> Service<'machine> {
-    /// Runs what the README says, but for the build, which was done; for a meter
+    /// Runs what the book says, but for the build, which was done; for a meter
     /// that counts at the firewall, after what is to be installed for that.
     pub(crate) fn install(server: &'machine Keeper, meter: Meter) -> Self {
         // Where it fails, the service's own words are what one wants to read.
         let mut script = "trap 'journalctl --unit=sshmeter --output=cat' ERR
-            cd /usr/src/sshmeter; mkdir -p dist\n"
+            cd /usr/src/sshmeter; mkdir -p dist /usr/share/doc/sshmeter/examples\n"
             .to_owned();
         for (path, content) in SHIPPED {
             let content = quoted(content);
@@ -48,7 +49,7 @@ impl<'machine> Service<'machine> {
             let _infallible = writeln!(script, "printf %s {content} >{path}");
         }
         let for_firewall = commands(METERS, "Rights").filter(|_| meter.has_rules());
-        let for_service = commands(README, "As a service");
+        let for_service = commands(INSTALL, "From source");
         for line in for_firewall
             .filter(|line| line.starts_with("install "))
             .chain(for_service.filter(|line| !line.starts_with("cargo ")))
@@ -66,7 +67,8 @@ impl<'machine> Service<'machine> {
         service
     }
 
-    fn of(server: &'machine Keeper) -> Self {
+    /// The service as it is there.
+    pub(crate) fn of(server: &'machine Keeper) -> Self {
         Self {
             server,
             answer: Answer::of(server, &[]),
@@ -139,7 +141,10 @@ impl<'machine> Service<'machine> {
 }
 
 /// The commands of a document's chapter.
-fn commands(document: &'static str, chapter: &str) -> impl Iterator<Item = &'static str> {
+pub(crate) fn commands(
+    document: &'static str,
+    chapter: &str,
+) -> impl Iterator<Item = &'static str> {
     let (_, after) = document
         .split_once(&format!("\n## {chapter}\n"))
         .expect("a chapter of the document");

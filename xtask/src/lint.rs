@@ -5,11 +5,15 @@ use std::process::{Command, Stdio};
 use anyhow::Result;
 use xtask::build::{cargo, root, succeed, target};
 
-use crate::tool::{self, Tool};
+use crate::{
+    test,
+    tool::{self, Tool},
+};
 
 const CARGO_DENY: Tool = Tool {
     name: "cargo-deny",
     version: "0.20.2",
+    options: &[],
 };
 
 /// Formatting, lints, dependencies.
@@ -26,6 +30,14 @@ pub(crate) fn run() -> Result<()> {
         cargo()
             .args(["clippy", "--workspace", "--all-targets", "--locked", "--"])
             .args(["-D", "warnings"]),
+        "clippy has something to say",
+    )?;
+    // Left out of all targets, since they come last among the tests.
+    succeed(
+        cargo()
+            .args(["clippy", "--package", "system-tests", "--locked"])
+            .args(test::LAST.map(|test| ["--test", test]).concat())
+            .args(["--", "-D", "warnings"]),
         "clippy has something to say",
     )?;
     lint_fuzz_targets()?;

@@ -1,83 +1,45 @@
-//! `cargo xtask test`: every test there is, and a plain word about those left out.
+//! What tests say while they run, shown and counted.
 
 use std::{
-    env,
     io::{BufRead, BufReader, PipeReader, Write, stdout},
-    process::Command,
+    process::{Command, Stdio},
 };
 
-use anyhow::{Context as _, Result, ensure};
-use xtask::{build, packages};
+use anyhow::{Context as _, Result};
 
-use crate::mysql;
-
-/// How many tests run at once (the standard test harness reads it).
-const THREADS: &str = "RUST_TEST_THREADS";
-
-/// What a run of `cargo test` came to.
+/// What runs of `cargo test` came to.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Tally {
-    passed: u64,
-    failed: u64,
+pub(super) struct Tally {
+    pub(super) passed: u64,
+    pub(super) failed: u64,
     failures: Vec<String>,
     left_out: Vec<String>,
 }
 
-/// Installs, builds, tests and sums up.
-pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    packages::install()?;
-    mysql::unpack();
-    let sshmeter = build::sshmeter()?;
-    let mut tests = build::cargo();
-    tests
-        .args(["test", "--workspace", "--no-fail-fast"])
-        .args(arguments)
-        .env("SSHMETER_BIN", sshmeter);
-    if env::var_os(THREADS).is_none() {
-        tests.env(THREADS, threads().to_string());
-    }
-    let (tally, success) = follow(&mut tests)?;
-    println!("{}", tally.summary());
-    ensure!(tally.failed == 0, "tests failed");
-    ensure!(success, "cargo test failed");
-    Ok(())
-}
-
-/// More than there are processors: most of a story's time is waiting, for a minute's
-/// end, a time-out, or a server that starts.
-fn threads() -> usize {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    processors + processors.div_ceil(2)
-}
-
-/// Runs a command, showing and reading all it says.
-fn follow(command: &mut Command) -> Result<(Tally, bool)> {
-    let (reader, writer) = std::io::pipe().context("no pipe")?;
-    command
-        .stdout(writer.try_clone().context("no pipe")?)
-        .stderr(writer);
-    let mut child = command.spawn().context("cargo cannot be started")?;
-    // The command still holds the pipe's other end, and reading would not end.
-    command
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null());
-    let tally = read(reader);
-    let status = child.wait().context("cargo cannot be waited for")?;
-    Ok((tally, status.success()))
-}
-
-fn read(pipe: PipeReader) -> Tally {
-    let mut tally = Tally::default();
-    for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-        let line = String::from_utf8_lossy(&line);
-        tally.add(&line);
-        // Whoever listened may have gone; the tests go on.
-        let _ = writeln!(stdout(), "{line}");
-    }
-    tally
-}
-
 impl Tally {
+    /// Runs tests, showing and reading all they say; gives whether cargo was content.
+    pub(super) fn follow(&mut self, tests: &mut Command) -> Result<bool> {
+        let (reader, writer) = std::io::pipe().context("no pipe")?;
+        tests
+            .stdout(writer.try_clone().context("no pipe")?)
+            .stderr(writer);
+        let mut child = tests.spawn().context("cargo cannot be started")?;
+        // The command still holds the pipe's other end, and reading would not end.
+        tests.stdout(Stdio::null()).stderr(Stdio::null());
+        self.read(reader);
+        let status = child.wait().context("cargo cannot be waited for")?;
+        Ok(status.success())
+    }
+
+    fn read(&mut self, pipe: PipeReader) {
+        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line);
+            self.add(&line);
+            // Whoever listened may have gone; the tests go on.
+            let _ = writeln!(stdout(), "{line}");
+        }
+    }
+
     fn add(&mut self, line: &str) {
         if let Some((_, reason)) = line.split_once("left out: ") {
             self.left_out.push(reason.to_owned());
@@ -92,7 +54,7 @@ impl Tally {
         }
     }
 
-    fn summary(&self) -> String {
+    pub(super) fn summary(&self) -> String {
         let mut text = String::new();
         if !self.left_out.is_empty() {
             // A test that was left out ended at once, and counts as passed to cargo.
