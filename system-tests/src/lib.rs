@@ -10,7 +10,9 @@
 //! Nothing outlives a test. All that a machine is made of hangs on one process,
 //! which ends when the test's end of a pipe is closed, however that comes about.
 
+pub mod book;
 mod boot;
+mod busybox;
 mod capture;
 mod client;
 mod clock;
@@ -18,9 +20,11 @@ mod counter;
 pub mod crash;
 mod daemon;
 mod database;
+mod debian;
 mod ground;
 mod judge;
 mod keeper;
+mod kinds;
 mod ledger;
 mod logins;
 mod machine;
@@ -30,11 +34,13 @@ mod mirror;
 pub mod outage;
 mod packets;
 mod process;
+mod root;
 mod rules;
 mod service;
 mod users;
 mod wire;
 
+pub use busybox::{Busybox, has_release, release, stands_on_busybox};
 pub use capture::{Capture, Truth};
 pub use client::{Client, Family, OpenVisit, Visit, VisitBuilder};
 pub use counter::{Counter, Counts};
@@ -43,12 +49,14 @@ pub use database::{
     Auth, Authority, Backend, Certificate, Database, DatabaseBuilder, Galera, MariaDb, MySql,
     PASSWORD, Postgres, Rows, Usage,
 };
-pub use ground::{MUST_RUN, binary, boots, counts_with, missing, stands, stands_with};
+pub use debian::{Apt, package_for, stands_on_debian};
+pub use ground::{MUST_RUN, binary, boots, counts_with, missing, package, stands, stands_with};
 pub use judge::{Judgement, NOBODY, Running, Tolerance, judge, must_agree};
 pub use keeper::{Keeper, Network};
+pub use kinds::every_kind;
 pub use ledger::ledger_faults;
 pub use logins::Logins;
-pub use machine::{Log, Machine, MachineBuilder, SERVED};
+pub use machine::{Down, Log, Machine, MachineBuilder, SERVED};
 pub use manager::ServiceManager;
 pub use meter::Meter;
 pub use mirror::{Comparison, Mirror};
@@ -79,3 +87,4 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut done: impl FnMut() -> Option
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+pub use xtask::debian::Release;

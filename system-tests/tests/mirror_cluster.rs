@@ -247,8 +247,9 @@ fn has_tables(standby: &Database) -> bool {
 /// The SQL of the handbook that begins with this comment.
 fn documented(begin: &str) -> &'static str {
     let fleet = include_str!("../../docs/fleet.md");
-    let mut blocks = fleet.split("```sql\n").skip(1);
-    let block = blocks.find(|block| block.starts_with(begin));
+    let blocks = fleet.split("```sql ").skip(1);
+    let mut blocks = blocks.filter_map(|block| block.split_once('\n'));
+    let block = blocks.find_map(|(_, sql)| sql.starts_with(begin).then_some(sql));
     let block = block.and_then(|block| block.split("```").next());
     block.expect("docs/fleet.md has it")
 }

@@ -1,20 +1,24 @@
 //! What `cargo xtask` shows and measures with machines of their own: the demo, the
-//! benches, and the harnesses that break things at random.
+//! documents' examples, Debian systems, other meters, the benches, and the harnesses that break things at random.
 //!
 //! Apart from `xtask`, since it needs all that the system tests are made of, and
 //! `xtask` is to be there at once.
 
 mod bench;
+mod book;
+mod compare;
 mod crash;
+mod debian;
 mod demo;
 mod outage;
+mod table;
 
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use system_tests::missing;
-use xtask::packages;
+use xtask::{debian::Release, packages};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -29,6 +33,32 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Meter three users on a throwaway server and hold the report against a packet capture.
+    Demo,
+    /// Write the documents' examples and picture anew, from what the program says.
+    Book,
+    /// A root shell, or a command, in a throwaway Debian system, with the package at hand.
+    Debian {
+        /// The release.
+        #[arg(value_enum)]
+        release: Release,
+        /// The command, and what it is given.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Count the same traffic by sshmeter and by other meters, beside a packet capture.
+    Compare,
+    /// Measure what each meter costs a stream of the server, and many hosts a mirror.
+    Bench {
+        /// What to measure; all there is, if not said.
+        #[arg(value_enum)]
+        part: Option<bench::Part>,
+        /// For `mirror`: how many hosts, users on each, and minutes.
+        sizes: Vec<usize>,
+        /// How often everything is measured.
+        #[arg(long, default_value_t = 9)]
+        rounds: usize,
+    },
     /// Kill the daemon at random moments over live traffic, and hold its ledger against the capture.
     Crash {
         /// How often.
@@ -41,31 +71,21 @@ enum Command {
         #[arg(default_value_t = 200)]
         rounds: u64,
     },
-    /// Measure what each meter costs a stream of the server, and many hosts a mirror.
-    Bench {
-        /// What to measure; all there is, if not said.
-        #[arg(value_enum)]
-        part: Option<bench::Part>,
-        /// For `mirror`: how many hosts, users on each, and minutes.
-        sizes: Vec<usize>,
-        /// How often everything is measured.
-        #[arg(long, default_value_t = 9)]
-        rounds: usize,
-    },
-    /// Meter three users on a throwaway server and hold the report against a packet capture.
-    Demo,
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Crash { rounds } => crash::run(rounds),
-        Command::Outage { rounds } => outage::run(rounds),
+        Command::Demo => demo::run(),
+        Command::Book => book::run(),
+        Command::Debian { release, command } => debian::run(release, &command),
+        Command::Compare => compare::run(),
         Command::Bench {
             part,
             sizes,
             rounds,
         } => bench::run(part, &sizes, rounds),
-        Command::Demo => demo::run(),
+        Command::Crash { rounds } => crash::run(rounds),
+        Command::Outage { rounds } => outage::run(rounds),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -89,4 +109,29 @@ fn prepare(command: &str) -> Result<()> {
         bail!("`cargo xtask {command}` cannot run here: it {reason}");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use system_tests::book::xtask_commands;
+
+    use super::*;
+
+    #[test]
+    fn commands_in_the_documents_are_commands() {
+        let definition = Arguments::command();
+        let mut seen = 0;
+        for (place, words) in xtask_commands() {
+            if definition.find_subcommand(&words[0]).is_none() {
+                continue;
+            }
+            let whole = std::iter::once("xtask").chain(words.iter().map(String::as_str));
+            if let Err(error) = Arguments::try_parse_from(whole) {
+                panic!("{place}: {words:?}: {error}");
+            }
+            seen += 1;
+        }
+        assert!(seen > 5, "{seen} commands");
+    }
 }

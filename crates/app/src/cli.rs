@@ -66,7 +66,7 @@ pub enum Command {
     /// SIGHUP reads the config again. As another user than root it needs to read
     /// sshd's log and the rights CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and
     /// CAP_NET_ADMIN; it says which are missing. How much it says is set by
-    /// SSHMETER_LOG (error, warn, info, debug).
+    /// SSHMETER_LOG (error, warn, info, debug or trace).
     Run,
     /// Show how many bytes each user moved.
     ///
@@ -123,8 +123,8 @@ pub enum Command {
     /// Remove all counter rules of sshmeter's from the firewall.
     ///
     /// Removes the table `inet sshmeter` of nftables, and the chain
-    /// `useraccount` of iptables and ip6tables with what hangs on it. Rules of
-    /// others stay as they are. What the rules have counted and `sshmeter run`
+    /// `useraccount` of iptables and ip6tables with what hangs on it, also where
+    /// older scripts made it. No other rule is touched. What the rules have counted and `sshmeter run`
     /// has not read yet is counted by the sockets of who is still connected.
     ClearRules,
     /// Show the config as understood, or where it is wrong.

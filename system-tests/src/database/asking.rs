@@ -27,11 +27,7 @@ impl Database {
     /// # Panics
     /// With the server's words, when it refuses.
     pub fn query_in(&self, database: &str, sql: &str) -> Rows {
-        let login = Login {
-            database,
-            ..self.kind().administrator()
-        };
-        expected(sql, self.ask(login, sql))
+        expected(sql, self.try_query_in(database, sql))
     }
 
     /// The same where the server may refuse, or be away.
@@ -40,6 +36,18 @@ impl Database {
     /// The server's words.
     pub fn try_query(&self, sql: &str) -> Result<Rows, String> {
         self.ask(self.kind().administrator(), sql)
+    }
+
+    /// The same in a database.
+    ///
+    /// # Errors
+    /// The server's words.
+    pub fn try_query_in(&self, database: &str, sql: &str) -> Result<Rows, String> {
+        let login = Login {
+            database,
+            ..self.kind().administrator()
+        };
+        self.ask(login, sql)
     }
 
     /// Asks as a user, over the Unix socket.

@@ -15,12 +15,12 @@ fn sql(chapter: &str, backend: Backend) -> &'static str {
         .split_once(&format!("\n## {chapter}\n"))
         .expect("a chapter of the document");
     let (chapter, _) = after.split_once("\n## ").expect("a chapter after it");
-    let mut blocks = chapter
-        .split("```sql\n")
-        .skip(1)
-        .filter_map(|block| block.split("```").next());
-    let of_postgres = |block: &&str| block.contains("CREATE ROLE");
-    let block = blocks.find(|block| of_postgres(block) == (backend == Backend::Postgres));
+    let language = match backend {
+        Backend::Postgres => "```sql postgresql\n",
+        Backend::MariaDb | Backend::MySql => "```sql mariadb\n",
+    };
+    let block = chapter.split(language).nth(1);
+    let block = block.and_then(|block| block.split("```").next());
     block.expect("SQL for this server")
 }
 

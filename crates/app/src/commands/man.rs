@@ -66,12 +66,14 @@ fn manual(command: clap::Command) -> Man {
 }
 
 fn main_page() -> Outcome<Page> {
-    let command = Arguments::command().disable_help_subcommand(true);
+    let command = Arguments::command()
+        .disable_help_subcommand(true)
+        .subcommand_help_heading("COMMANDS");
     let man = manual(command.clone());
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
+    synopsis(&command).to_writer(&mut page)?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
     man.render_subcommands_section(&mut page)?;
@@ -80,6 +82,19 @@ fn main_page() -> Outcome<Page> {
         file: man.get_filename(),
         roff: page,
     })
+}
+
+/// How the command is called, in the words of its help.
+fn synopsis(command: &clap::Command) -> Roff {
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ");
+    // Its own words come first, all others begin with a bracket.
+    let end = usage.find(['[', '<']).unwrap_or(usage.len());
+    let (own, others) = usage.split_at(end);
+    let mut roff = Roff::new();
+    section(&mut roff, "SYNOPSIS");
+    roff.text([bold(own), roman(others)]);
+    roff
 }
 
 fn main_sections(command: &clap::Command) -> Roff {
@@ -139,11 +154,12 @@ fn main_sections(command: &clap::Command) -> Roff {
 fn command_page(subcommand: clap::Command) -> Outcome<Page> {
     // A command's own name in the page is `sshmeter run`, in the file `sshmeter-run`.
     let name = format!("sshmeter-{}", subcommand.get_name());
+    let synopsis = synopsis(&subcommand);
     let man = manual(subcommand.display_name(name.clone())).title(name);
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
+    synopsis.to_writer(&mut page)?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
     let mut see_also = Roff::new();
@@ -165,14 +181,23 @@ fn config_page() -> Page {
     roff.text([italic("/etc/sshmeter/config.toml")]);
     section(&mut roff, "DESCRIPTION");
     let mut words: Vec<&str> = Vec::new();
+    let mut in_example = false;
     for line in SHIPPED_CONFIG.lines() {
+        let example = line.strip_prefix("#     ");
+        if example.is_some() != in_example {
+            flush(&mut roff, &mut words);
+            // The lines of an example stay lines.
+            roff.control(if in_example { "EE" } else { "PP" }, []);
+            if !in_example {
+                roff.control("EX", []);
+            }
+            in_example = !in_example;
+        }
         // A table that nobody has by default is a comment too.
         if let Some(header) = line.strip_prefix("# [").or(line.strip_prefix('[')) {
             flush(&mut roff, &mut words);
             section(&mut roff, &format!("[{header}"));
-        } else if let Some(example) = line.strip_prefix("#     ") {
-            flush(&mut roff, &mut words);
-            roff.control("PP", []);
+        } else if let Some(example) = example {
             roff.text([bold(example)]);
         } else if let Some(text) = line.strip_prefix("# ") {
             words.push(text);
@@ -182,6 +207,9 @@ fn config_page() -> Page {
             roff.text([roman(words.join(" "))]);
             words.clear();
         }
+    }
+    if in_example {
+        roff.control("EE", []);
     }
     flush(&mut roff, &mut words);
     section(&mut roff, "SEE ALSO");

@@ -213,9 +213,7 @@ impl StoreError {
             Self::Missing(_) => {
                 "start counting with `sshmeter run`, or name another file with --ledger"
             }
-            Self::NoRights { verb: "read", .. } => {
-                "read it as root, or as a member of the group the ledger belongs to"
-            }
+            Self::NoRights { verb: "read", .. } => "read it as root",
             Self::Beside(_) => {
                 "read it as root, or let this user read the -wal and -shm files beside it, which \
                  are there while `sshmeter run` counts"
