@@ -23,7 +23,11 @@ use clap::{Parser, Subcommand};
 use xtask::debian::Release;
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", about = "sshmeter's own commands")]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "sshmeter's own commands"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
