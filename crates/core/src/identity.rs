@@ -5,6 +5,7 @@
 
 use std::{
     fmt,
+    hash::{Hash, Hasher},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     str::FromStr,
     sync::Arc,
@@ -100,7 +101,7 @@ pub struct SocketId {
 /// One end of a connection. IPv4 addresses are always kept unmapped, so that
 /// `::ffff:192.0.2.1` and `192.0.2.1` are one peer; an IPv6 zone (`%eth0`) is
 /// dropped, as the kernel's socket lists do not name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "SocketAddr", into = "SocketAddr")]
 pub struct Endpoint {
     ip: IpAddr,
@@ -149,6 +150,19 @@ impl Endpoint {
         IpAddr::from_str(without_zone)
             .ok()
             .map(|ip| ip.to_canonical())
+    }
+}
+
+impl Hash for Endpoint {
+    /// In one piece, as it is looked up for every line of a log.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self.ip {
+            IpAddr::V4(ip) => state.write_u64(u64::from(ip.to_bits()) << 16 | u64::from(self.port)),
+            IpAddr::V6(ip) => {
+                state.write_u128(ip.to_bits());
+                state.write_u16(self.port);
+            }
+        }
     }
 }
 

@@ -5,8 +5,6 @@
 //! fits. A sentence that may have lost its end is left alone: it could then end
 //! in an address that a name was made to contain.
 
-use memchr::memmem;
-
 use crate::identity::UserName;
 
 use super::{
@@ -16,6 +14,7 @@ use super::{
     message::{Meaning, Sentence},
     pattern::Pattern,
     peer::{self, Peer},
+    search::find,
 };
 
 const CUT: Pattern = Pattern::named("cut-off");
@@ -146,16 +145,13 @@ pub(super) fn understand(sentence: Sentence<'_>) -> Option<Meaning> {
     connected(sentence.text)
         .or_else(|| received_disconnect(sentence))
         .or_else(|| ended(sentence))
-        .or_else(|| ended_without_port(sentence))
+        .or_else(|| ended_long_ago(sentence))
         .or_else(|| broken(sentence.text))
 }
 
 /// A sentence whose end may be lost is known by its beginning, and not believed.
 fn cut(text: &[u8]) -> Option<Meaning> {
-    let begins = ENDS
-        .iter()
-        .any(|(_, start, ..)| text.starts_with(start.as_bytes()))
-        || text.starts_with(b"Received disconnect from ");
+    let begins = end_of(text).is_some() || text.starts_with(b"Received disconnect from ");
     begins.then(|| Meaning::nothing(CUT)).flatten()
 }
 
@@ -191,7 +187,7 @@ fn received_disconnect(sentence: Sentence<'_>) -> Option<Meaning> {
         let words = after_code(&found.after[1..])?;
         return disconnected(RECEIVED_DISCONNECT, found.peer, words, sentence.preauth);
     }
-    let end = memmem::find(rest, b": ")?;
+    let end = find(rest, b": ")?;
     peer::address(&rest[..end])?;
     let words = after_code(&rest[end + 2..])?;
     disconnected(RECEIVED_DISCONNECT_OLD, None, words, sentence.preauth)
@@ -209,26 +205,37 @@ fn after_code(text: &[u8]) -> Option<&[u8]> {
 
 /// The sentences of [`ENDS`].
 fn ended(sentence: Sentence<'_>) -> Option<Meaning> {
-    let text = sentence.text;
-    ENDS.iter().find_map(|(pattern, start, tail, reason)| {
-        let rest = text.strip_prefix(start.as_bytes())?;
-        let fits = |after: &[u8]| match tail {
-            Tail::Exactly(words) => after == words.as_bytes(),
-            Tail::Words => after.starts_with(b": "),
-        };
-        let found = peer::find(rest, b" ", fits)?;
-        let login = login(found.before, sentence.preauth)?;
-        let mut words = reason.as_bytes().to_vec();
-        if *tail == Tail::Words {
-            words.extend(&found.after[2..]);
-        }
-        let login = if BEFORE_LOGIN.contains(start) {
-            Login::Never
-        } else {
-            login
-        };
-        ended_by(*pattern, login, found.peer, &words, sentence.preauth)
-    })
+    let (end, rest) = end_of(sentence.text)?;
+    ended_at_a_port(end, rest, sentence.preauth)
+        .or_else(|| ended_without_port(end, rest, sentence.preauth))
+}
+
+/// The one of [`ENDS`] that the text begins as, and the rest of the text.
+fn end_of(text: &[u8]) -> Option<(&End, &[u8])> {
+    let first = text.first()?;
+    ENDS.iter()
+        .filter(|(_, start, ..)| start.as_bytes().first() == Some(first))
+        .find_map(|end| Some((end, text.strip_prefix(end.1.as_bytes())?)))
+}
+
+fn ended_at_a_port(end: &End, rest: &[u8], preauth: bool) -> Option<Meaning> {
+    let (pattern, start, tail, reason) = *end;
+    let fits = |after: &[u8]| match tail {
+        Tail::Exactly(words) => after == words.as_bytes(),
+        Tail::Words => after.starts_with(b": "),
+    };
+    let found = peer::find(rest, b" ", fits)?;
+    let login = login(found.before, preauth)?;
+    let login = if BEFORE_LOGIN.contains(&start) {
+        Login::Never
+    } else {
+        login
+    };
+    let words = match tail {
+        Tail::Exactly(_) => &b""[..],
+        Tail::Words => &found.after[2..],
+    };
+    ended_by(pattern, login, found.peer, (reason, words), preauth)
 }
 
 /// What a sentence says of a login.
@@ -265,68 +272,69 @@ fn login(before: &[u8], preauth: bool) -> Option<Login> {
     names_nobody.then_some(Login::Never)
 }
 
-/// The ends as releases before 7.2 wrote them, with an address and no port,
-/// or with nothing.
-fn ended_without_port(sentence: Sentence<'_>) -> Option<Meaning> {
+/// The same as releases before 7.2 wrote them, with an address and no port.
+fn ended_without_port(end: &End, rest: &[u8], preauth: bool) -> Option<Meaning> {
+    let (pattern, _, tail, reason) = *end;
+    let (address, words) = match tail {
+        Tail::Exactly(end) => (rest.strip_suffix(end.as_bytes())?, &b""[..]),
+        Tail::Words => {
+            let end = find(rest, b": ")?;
+            (&rest[..end], &rest[end + 2..])
+        }
+    };
+    peer::address(address)?;
+    ended_by(pattern, Login::Untold, None, (reason, words), preauth)
+}
+
+/// Sentences of releases before 7.2 that name no client.
+fn ended_long_ago(sentence: Sentence<'_>) -> Option<Meaning> {
     let text = sentence.text;
     if text == b"Timeout, client not responding." {
         return disconnected(TIMEOUT_OLD, None, b"timeout", sentence.preauth);
     }
-    if let Some(words) = text.strip_prefix(b"Disconnecting: ") {
-        return disconnected(DISCONNECTING_OLD, None, words, sentence.preauth);
-    }
-    ENDS.iter().find_map(|(pattern, start, tail, reason)| {
-        let rest = text.strip_prefix(start.as_bytes())?;
-        let (address, words) = match tail {
-            Tail::Exactly(end) => (rest.strip_suffix(end.as_bytes())?, &b""[..]),
-            Tail::Words => {
-                let end = memmem::find(rest, b": ")?;
-                (&rest[..end], &rest[end + 2..])
-            }
-        };
-        peer::address(address)?;
-        let words = [reason.as_bytes(), words].concat();
-        disconnected(*pattern, None, &words, sentence.preauth)
-    })
+    let words = text.strip_prefix(b"Disconnecting: ")?;
+    disconnected(DISCONNECTING_OLD, None, words, sentence.preauth)
 }
 
 /// `ssh_dispatch_run_fatal: Connection from [user U ]IP port N: WORDS`. Of a
 /// broken `banner exchange` nobody can log in.
 fn broken(text: &[u8]) -> Option<Meaning> {
-    let colon = memmem::find(text, b": Connection from ")?;
     let ours =
         |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_ ".contains(byte);
-    if colon == 0 || !text[..colon].iter().all(ours) {
+    let colon = text.iter().position(|byte| !ours(byte))?;
+    let rest = text[colon..].strip_prefix(b": Connection from ")?;
+    if colon == 0 {
         return None;
     }
-    let rest = &text[colon + 18..];
     let found = peer::find(rest, b" ", |after| after.starts_with(b": "))?;
     let login = if &text[..colon] == b"banner exchange" {
         Login::Never
     } else {
         login(found.before, false)?
     };
-    ended_by(BROKEN, login, found.peer, &found.after[2..], false)
+    ended_by(BROKEN, login, found.peer, ("", &found.after[2..]), false)
 }
 
 /// An end whose sentence says nothing of a login, or whose last words the
 /// client may have chosen, so that ` [preauth]` proves nothing.
 fn disconnected(pattern: Pattern, peer: Peer, words: &[u8], preauth: bool) -> Option<Meaning> {
-    ended_by(pattern, Login::Untold, peer, words, preauth)
+    ended_by(pattern, Login::Untold, peer, ("", words), preauth)
 }
 
+/// An end with our words for its reason, and sshd's own behind them.
 fn ended_by(
     pattern: Pattern,
     login: Login,
     peer: Peer,
-    words: &[u8],
+    (ours, words): (&str, &[u8]),
     preauth: bool,
 ) -> Option<Meaning> {
-    let reason = if preauth {
+    let mut reason = if preauth {
         unescape_twice(words)
     } else {
         unescape(words)
     };
+    reason.insert_str(0, ours);
     let reason = match reason.as_str() {
         "read error: Connection reset by peer" => "connection reset".to_owned(),
         "" => "disconnected".to_owned(),
@@ -346,4 +354,20 @@ fn ended_by(
             before_login,
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sentence is looked for under one beginning only.
+    #[test]
+    fn no_beginning_begins_another() {
+        for (_, start, ..) in ENDS {
+            let alike = ENDS
+                .iter()
+                .filter(|(_, other, ..)| start.starts_with(other));
+            assert_eq!(alike.count(), 1, "{start}");
+        }
+    }
 }

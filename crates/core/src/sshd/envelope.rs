@@ -6,10 +6,12 @@
 //! and a tag: a line with neither is not taken for a daemon's, however much its
 //! text looks like it.
 
+use memchr::{memchr, memchr2};
 use winnow::{
     Parser,
     ascii::{digit1, space0, space1},
     combinator::{alt, delimited, opt, preceded, repeat},
+    error::EmptyError,
     token::{any, none_of, one_of, take_while},
 };
 
@@ -17,7 +19,7 @@ use crate::identity::{Endpoint, Pid};
 
 use super::{
     message::Program,
-    stamp::{Parse, Stamp, rfc3339, stamp},
+    stamp::{Parse, Stamp, digits, rfc3339, stamp},
 };
 
 /// A line taken apart.
@@ -82,7 +84,8 @@ fn rfc3164<'a>(input: &mut &'a [u8]) -> Parse<Wrapped<'a>> {
     opt(priority).parse_next(input)?;
     let time = stamp(input)?;
     space0.parse_next(input)?;
-    let tag = alt((tag, preceded((host, space1, opt(facility)), tag))).parse_next(input)?;
+    let behind_host = alt((tag, preceded(facility, tag)));
+    let tag = alt((tag, preceded((host, space1), behind_host))).parse_next(input)?;
     opt(solaris_id).parse_next(input)?;
     Ok(Wrapped {
         time,
@@ -125,6 +128,9 @@ fn solaris_id(input: &mut &[u8]) -> Parse<()> {
         .parse_next(input)
 }
 
+/// A little longer than `sshd(pam_unix)`.
+const LONGEST_TAG: usize = 15;
+
 struct Tag {
     program: Program,
     pid: Option<Pid>,
@@ -133,10 +139,11 @@ struct Tag {
 /// `sshd[60]: `, `sshd: ` or the old `sshd(pam_unix)[60]: `. Only our daemons'
 /// tags are taken; the text behind begins at its first byte.
 fn tag(input: &mut &[u8]) -> Parse<Tag> {
-    let program = take_while(1..=32, tag_byte)
-        .verify_map(Program::of_tag)
-        .parse_next(input)?;
-    let pid = opt(delimited(b'[', digit1, b']')).parse_next(input)?;
+    let beginning = &input[..input.len().min(LONGEST_TAG + 1)];
+    let end = memchr2(b'[', b':', beginning).ok_or(EmptyError)?;
+    let program = Program::of_tag(&input[..end]).ok_or(EmptyError)?;
+    *input = &input[end..];
+    let pid = opt(delimited(b'[', digits, b']')).parse_next(input)?;
     b':'.parse_next(input)?;
     if !input.is_empty() {
         one_of(b' ').parse_next(input)?;
@@ -148,14 +155,26 @@ fn tag(input: &mut &[u8]) -> Parse<Tag> {
     })
 }
 
-fn tag_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-_()".contains(&byte)
-}
-
-fn pid(digits: &[u8]) -> Option<Pid> {
-    std::str::from_utf8(digits).ok()?.parse().ok().map(Pid)
+/// A process's number; RFC 5424 has a `-` where there is none.
+fn pid(text: &[u8]) -> Option<Pid> {
+    let digits = text.strip_prefix(b"+").unwrap_or(text);
+    if digits.is_empty() {
+        return None;
+    }
+    let number = digits.iter().try_fold(0_u32, |sum, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        let sum = sum.checked_mul(10)?.checked_add(u32::from(digit))?;
+        (digit <= 9).then_some(sum)
+    });
+    number.map(Pid)
 }
 
 fn token<'a>(input: &mut &'a [u8]) -> Parse<&'a [u8]> {
-    take_while(1.., |byte: u8| byte != b' ').parse_next(input)
+    let end = memchr(b' ', input).unwrap_or(input.len());
+    let (token, rest) = input.split_at(end);
+    if token.is_empty() {
+        return Err(EmptyError);
+    }
+    *input = rest;
+    Ok(token)
 }

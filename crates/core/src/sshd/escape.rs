@@ -23,6 +23,9 @@ pub(super) fn unescape_twice(escaped: &[u8]) -> String {
 
 /// Bytes as text; those that are no UTF-8 become three octal digits.
 pub(super) fn to_text(bytes: &[u8]) -> String {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return text.to_owned();
+    }
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());

@@ -4,9 +4,7 @@
 //! Nothing is taken from these lines, so a beginning (and a word that must
 //! follow somewhere) is enough to know them by.
 
-use memchr::memmem;
-
-use super::{message::Meaning, pattern::Pattern};
+use super::{message::Meaning, pattern::Pattern, search};
 
 struct Sentence {
     pattern: Pattern,
@@ -208,5 +206,5 @@ pub(super) fn find(text: &[u8]) -> Option<Meaning> {
 
 fn fits(sentence: &Sentence, text: &[u8]) -> bool {
     text.strip_prefix(sentence.start.as_bytes())
-        .is_some_and(|rest| memmem::find(rest, sentence.then.as_bytes()).is_some())
+        .is_some_and(|rest| search::find(rest, sentence.then.as_bytes()).is_some())
 }

@@ -4,7 +4,7 @@
 //! Where sshd's limit on a message's length may have cut it, only the part that
 //! counts must be whole; a credential is not guessed from what is left of it.
 
-use memchr::memmem;
+use memchr::memchr;
 use winnow::{
     Parser,
     combinator::{opt, preceded},
@@ -19,6 +19,7 @@ use super::{
     message::{Meaning, Sentence},
     pattern::Pattern,
     peer,
+    search::{find, rfind},
     stamp::Parse,
 };
 
@@ -81,16 +82,16 @@ fn method<'a>(input: &mut &'a [u8]) -> Parse<&'a [u8]> {
 /// A key id may hold anything, so it ends where the last such ending begins;
 /// where the sentence may have been cut, its true ending may be gone.
 fn credential(extra: &[u8], cut: bool) -> Option<Credential> {
-    let space = memchr::memchr(b' ', extra)?;
+    let space = memchr(b' ', extra)?;
     let (kind, rest) = (&extra[..space], &extra[space + 1..]);
     if !kind.ends_with(b"-CERT") {
-        let end = memmem::find(rest, b", ").unwrap_or(rest.len());
+        let end = find(rest, b", ").unwrap_or(rest.len());
         return fingerprint(&rest[..end]);
     }
     let rest = match rest.strip_prefix(b"ID ") {
         Some(rest) => rest,
         None => {
-            let id = memmem::find(rest, b" ID ")?;
+            let id = find(rest, b" ID ")?;
             fingerprint(&rest[..id])?;
             &rest[id + 4..]
         }
@@ -101,11 +102,11 @@ fn credential(extra: &[u8], cut: bool) -> Option<Credential> {
 
 /// `KEYID (serial N) CA TYPE FINGERPRINT` → the id.
 fn key_id(text: &[u8]) -> Option<&[u8]> {
-    let authority = memmem::rfind(text, b" CA ")?;
+    let authority = rfind(text, b" CA ")?;
     let (head, tail) = (&text[..authority], &text[authority + 4..]);
-    let space = memchr::memchr(b' ', tail)?;
+    let space = memchr(b' ', tail)?;
     fingerprint(&tail[space + 1..])?;
-    let serial = memmem::rfind(head, b" (serial ")?;
+    let serial = rfind(head, b" (serial ")?;
     let digits = head[serial + 9..].strip_suffix(b")")?;
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     is_number.then(|| &head[..serial])
@@ -118,7 +119,7 @@ pub(super) fn fingerprint(text: &[u8]) -> Option<Credential> {
         hash.len() == 43
             && hash
                 .iter()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(byte))
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'+' | b'/'))
     });
     if known {
         return Some(Credential::new(to_text(text)));

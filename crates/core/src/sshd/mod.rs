@@ -25,6 +25,7 @@ mod message;
 mod pam;
 mod pattern;
 mod peer;
+mod search;
 mod stamp;
 mod trust;
 

@@ -3,12 +3,13 @@
 //! PAM does not escape names. A session's opening and closing name a user and
 //! no address; everything else PAM says means nothing to a meter.
 
-use memchr::memmem;
 use winnow::{Parser, combinator::delimited, token::take_while};
 
 use crate::identity::UserName;
 
-use super::{escape::to_text, event::What, message::Meaning, pattern::Pattern, stamp::Parse};
+use super::{
+    escape::to_text, event::What, message::Meaning, pattern::Pattern, search::rfind, stamp::Parse,
+};
 
 const OPENED: Pattern = Pattern::named("pam/session-opened");
 const CLOSED: Pattern = Pattern::named("pam/session-closed");
@@ -65,10 +66,10 @@ fn module<'a>(input: &mut &'a [u8]) -> Parse<(&'a [u8], &'a [u8])> {
 /// `session opened for user U[(uid=N)] by [NAME](uid=N)`.
 fn opened(text: &[u8]) -> Option<UserName> {
     let rest = text.strip_prefix(b"session opened for user ")?;
-    let (rest, _) = split_uid(rest)?;
-    let by = memmem::rfind(rest, b" by ")?;
+    let rest = without_uid(rest)?;
+    let by = rfind(rest, b" by ")?;
     let name = &rest[..by];
-    user(split_uid(name).map_or(name, |(name, _)| name))
+    user(without_uid(name).unwrap_or(name))
 }
 
 /// `session closed for user U`.
@@ -76,13 +77,12 @@ fn closed(text: &[u8]) -> Option<UserName> {
     user(text.strip_prefix(b"session closed for user ")?)
 }
 
-/// `TEXT(uid=N)` → text and number.
-fn split_uid(text: &[u8]) -> Option<(&[u8], &[u8])> {
+/// `TEXT(uid=N)` → the text.
+fn without_uid(text: &[u8]) -> Option<&[u8]> {
     let inner = text.strip_suffix(b")")?;
-    let start = memmem::rfind(inner, b"(uid=")?;
-    let digits = &inner[start + 5..];
-    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    is_number.then(|| (&inner[..start], digits))
+    let last = inner.iter().rposition(|byte| !byte.is_ascii_digit())?;
+    let has_number = last + 1 < inner.len();
+    inner[..=last].strip_suffix(b"(uid=").filter(|_| has_number)
 }
 
 fn user(name: &[u8]) -> Option<UserName> {

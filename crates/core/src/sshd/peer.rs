@@ -5,7 +5,9 @@
 //! itself cuts a name at its first colon, so there is one right place: the
 //! first one where what follows fits and no colon came before.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::{memchr, memmem::Finder, memrchr};
 
 use crate::identity::Endpoint;
 
@@ -30,12 +32,13 @@ pub(super) fn find<'a>(
     separator: &[u8],
     fits: impl Fn(&[u8]) -> bool,
 ) -> Option<Found<'a>> {
-    for position in memmem::find_iter(text, b" port ") {
+    static PORT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(" port "));
+    for position in PORT.find_iter(text) {
         let (head, tail) = (&text[..position], &text[position + 6..]);
         let Some((before, ip)) = split_address(head, separator) else {
             continue;
         };
-        if before.contains(&b':') {
+        if memchr(b':', before).is_some() {
             return None;
         }
         if let (Some(peer_ip), Some((port, after))) = (address(ip), port(tail))
@@ -53,10 +56,7 @@ pub(super) fn find<'a>(
 
 /// `NAME from IP` → name and address; an address alone has no name before it.
 fn split_address<'a>(head: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let start = head
-        .iter()
-        .rposition(|byte| *byte == b' ')
-        .map_or(0, |space| space + 1);
+    let start = memrchr(b' ', head).map_or(0, |space| space + 1);
     let (before, ip) = head.split_at(start);
     if before.is_empty() {
         return Some((before, ip));
@@ -80,8 +80,10 @@ pub(super) fn port(text: &[u8]) -> Option<(u16, &[u8])> {
         return None;
     }
     let (digits, after) = text.split_at(length);
-    let port = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    Some((port, after))
+    let number = digits
+        .iter()
+        .fold(0_u32, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+    Some((u16::try_from(number).ok()?, after))
 }
 
 /// Dropbear's `IP:PORT` or `[IPv6]:PORT`, whole.

@@ -151,28 +151,33 @@ fn monotonic(input: &mut &[u8]) -> Parse<Stamp> {
 }
 
 fn date(input: &mut &[u8]) -> Parse<Option<Date>> {
-    (number(4, 4), b'-', number(2, 2), b'-', number(2, 2))
-        .map(|(year, _, month, _, day)| Date::new(year, month, day).ok())
-        .parse_next(input)
+    let (year, month, day) = match *first(input)? {
+        [a, b, c, d, b'-', e, f, b'-', g, h] => {
+            (value(&[a, b, c, d])?, pair([e, f])?, pair([g, h])?)
+        }
+        _ => return Err(EmptyError),
+    };
+    let year = i16::try_from(year).map_err(|_| EmptyError)?;
+    Ok(Date::new(year, month, day).ok())
 }
 
 /// `17:32:20`, with a fraction of up to nine digits. A leap second is the one before.
 fn time(input: &mut &[u8]) -> Parse<Option<Time>> {
-    let (hour, _, minute, _, second): (i8, _, i8, _, i8) =
-        (number(2, 2), b':', number(2, 2), b':', number(2, 2)).parse_next(input)?;
-    let fraction =
-        opt(preceded(one_of((b'.', b',')), take_while(1.., b'0'..=b'9'))).parse_next(input)?;
+    let (hour, minute, second) = match *first(input)? {
+        [a, b, b':', c, d, b':', e, f] => (pair([a, b])?, pair([c, d])?, pair([e, f])?),
+        _ => return Err(EmptyError),
+    };
+    let fraction = opt(preceded(one_of((b'.', b',')), digits)).parse_next(input)?;
     let nanosecond = fraction.map_or(0, nanoseconds);
     let second = if second == 60 { 59 } else { second };
     Ok(Time::new(hour, minute, second, nanosecond).ok())
 }
 
 fn nanoseconds(digits: &[u8]) -> i32 {
-    digits
-        .iter()
-        .chain(std::iter::repeat(&b'0'))
-        .take(9)
-        .fold(0, |sum, digit| sum * 10 + i32::from(digit - b'0'))
+    (0..9).fold(0, |sum, place| {
+        let digit = digits.get(place).map_or(0, |digit| digit - b'0');
+        sum * 10 + i32::from(digit)
+    })
 }
 
 /// `Z`, `+01:00` or `+0100`.
@@ -181,12 +186,50 @@ fn offset(input: &mut &[u8]) -> Parse<Offset> {
     if sign.eq_ignore_ascii_case(&b'Z') {
         return Ok(Offset::UTC);
     }
-    let hour: i32 = number(2, 2).parse_next(input)?;
+    let hour = pair(*first(input)?)?;
     opt(b':').parse_next(input)?;
-    let minute: i32 = number(2, 2).parse_next(input)?;
-    let seconds = (hour * 60 + minute) * 60;
+    let minute = pair(*first(input)?)?;
+    let seconds = (i32::from(hour) * 60 + i32::from(minute)) * 60;
     let signed = if sign == b'-' { -seconds } else { seconds };
     Offset::from_seconds(signed).map_err(|_| EmptyError)
+}
+
+/// The first bytes, so many as are asked for; the input goes on behind them, which
+/// matters to nobody where they are not what they should be.
+fn first<'a, const LENGTH: usize>(input: &mut &'a [u8]) -> Parse<&'a [u8; LENGTH]> {
+    let (first, rest) = input.split_first_chunk().ok_or(EmptyError)?;
+    *input = rest;
+    Ok(first)
+}
+
+/// Digits, one or more, as far as they go.
+pub(super) fn digits<'a>(input: &mut &'a [u8]) -> Parse<&'a [u8]> {
+    let length = input
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let (digits, rest) = input.split_at(length);
+    if digits.is_empty() {
+        return Err(EmptyError);
+    }
+    *input = rest;
+    Ok(digits)
+}
+
+/// A number of two digits.
+fn pair(digits: [u8; 2]) -> Parse<i8> {
+    i8::try_from(value(&digits)?).map_err(|_| EmptyError)
+}
+
+/// What some few digits mean.
+fn value(digits: &[u8]) -> Parse<i32> {
+    digits.iter().try_fold(0, |sum, digit| {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 {
+            return Err(EmptyError);
+        }
+        Ok(sum * 10 + i32::from(digit))
+    })
 }
 
 /// A number written with `least` to `most` digits.
