@@ -121,6 +121,11 @@ impl Schedule {
         }
     }
 
+    /// Whether a sample is due within this time anyway.
+    pub(super) fn samples_within(&self, delay: Duration) -> bool {
+        self.sample <= Instant::now() + delay
+    }
+
     pub(super) fn sample_within(&mut self, delay: Duration) {
         self.sample = self.sample.min(Instant::now() + delay);
     }
@@ -144,6 +149,12 @@ impl Schedule {
     /// The log is to be followed again.
     pub(super) fn follow_within(&mut self, delay: Duration) {
         self.source = Some(Instant::now() + delay);
+    }
+
+    /// Whether the kernel is to be asked again within this time anyway.
+    pub(super) fn inquires_within(&self, delay: Duration) -> bool {
+        self.inquiry
+            .is_some_and(|inquiry| inquiry <= Instant::now() + delay)
     }
 
     /// The kernel is to be asked again.

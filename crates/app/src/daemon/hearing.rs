@@ -35,7 +35,8 @@ impl Daemon {
                 for line in lines {
                     self.hear_line(line);
                 }
-                if self.table.awaits_a_dump() {
+                // Asked only where it matters: all that waits is looked through.
+                if !self.schedule.samples_within(LOOK_DELAY) && self.table.awaits_a_dump() {
                     self.schedule.sample_within(LOOK_DELAY);
                 }
                 self.inquire();

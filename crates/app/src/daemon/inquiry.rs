@@ -56,15 +56,13 @@ impl Daemon {
                 let verdicts = holder::verdicts(&questions);
                 questions.into_iter().zip(verdicts).collect()
             });
-        } else if self.table.awaits_a_word() {
+        } else if !self.schedule.inquires_within(ASK_DELAY) && self.table.awaits_a_word() {
             self.schedule.inquire_within(ASK_DELAY);
         }
     }
 
-    pub(super) fn take_answers(&mut self, answers: Answers) {
-        for (question, verdict) in answers {
-            self.table.answer(&question, verdict);
-        }
+    pub(super) fn take_answers(&mut self, answers: &Answers) {
+        self.table.answer(answers);
         self.inquire();
     }
 }

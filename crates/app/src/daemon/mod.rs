@@ -179,7 +179,7 @@ impl Daemon {
             Happening::Written(outcome) => self.written(outcome),
             Happening::Due(Due::Watchdog) => service::alive(),
             Happening::Surveyed(findings) => self.surveyed(findings),
-            Happening::Answered(answers) => self.take_answers(answers),
+            Happening::Answered(answers) => self.take_answers(&answers),
             Happening::Due(Due::Inquiry) => self.inquire(),
             Happening::Due(Due::Rules) => self.count_sessions(),
             Happening::Reload | Happening::Stop => {}
@@ -220,7 +220,7 @@ impl Daemon {
     /// not, nothing is lost: its counters go on, and so do we.
     fn read_connections(&mut self) -> bool {
         self.take_endings();
-        let read = self.meter.connections();
+        let read = self.list_connections();
         match &read {
             Ok(dump) => {
                 debug!(connections = dump.sockets.len(), "sample");
@@ -241,6 +241,11 @@ impl Daemon {
             }
         }
         read.is_ok()
+    }
+
+    fn list_connections(&mut self) -> Result<Dump> {
+        self.table.asked_for_a_dump(self.clock.now());
+        self.meter.connections()
     }
 
     /// What is done once a minute, beside counting.

@@ -206,7 +206,7 @@ impl Daemon {
     /// to name connections that live, and those that are over are named, in
     /// their order, by the lines that no daemon before has heard.
     fn read_the_past(&mut self, checkpoint: Option<Checkpoint>, ended: &[Note]) -> Result<()> {
-        let dump = self.meter.connections()?;
+        let dump = self.list_connections()?;
         self.take_dump(&dump);
         self.tell_notices();
         let now = self.clock.now();
@@ -224,7 +224,7 @@ impl Daemon {
             warn!("the log's past cannot be read: {error:#}");
         }
 
-        let dump = self.meter.connections()?;
+        let dump = self.list_connections()?;
         self.take_dump(&dump);
         for owner in &owners {
             self.table.adopt(owner);

@@ -75,6 +75,8 @@ pub(super) struct Connection {
     /// address: a login that it tells of after that is hardly this one's.
     is_told_over: bool,
     pub(super) figures: Figures,
+    /// The number of the last complete list when the kernel showed it last.
+    pub(super) last_shown: u64,
 }
 
 impl Connection {
@@ -98,6 +100,7 @@ impl Connection {
             dated_until: None,
             is_told_over: false,
             figures: Figures::default(),
+            last_shown: 0,
         }
     }
 
@@ -128,6 +131,7 @@ impl Connection {
                 counters: record.counters,
                 total: record.total,
             },
+            last_shown: 0,
         }
     }
 

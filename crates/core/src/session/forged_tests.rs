@@ -103,10 +103,11 @@ fn hear(table: &mut Table, event: &Event, seconds: i64) {
 /// Lets the kernel answer all there is to ask, as if these names were true.
 fn ask(table: &mut Table, seconds: i64, verdict: impl Fn(&Question) -> Verdict) {
     let questions = [table.questions(at(seconds)), table.unsettled()].concat();
-    for question in questions {
+    let answers = questions.into_iter().map(|question| {
         let verdict = verdict(&question);
-        table.answer(&question, verdict);
-    }
+        (question, verdict)
+    });
+    table.answer(&answers.collect::<Vec<_>>());
 }
 
 fn serves(user: &'static str) -> impl Fn(&Question) -> Verdict {
@@ -134,6 +135,38 @@ const DENIED: &str = "for another user's connection";
 const NO_LOGIN: &str = "for a connection without a login";
 const DISPUTED: &str = "against another line's name";
 const CONTRADICTION: &str = "against a name that stands";
+
+#[test]
+fn the_kernel_s_words_on_many_logins_are_each_for_its_own() {
+    let mut table = table();
+    let client = |cookie: u64| Endpoint::new([192, 0, 2, 7].into(), u16::try_from(cookie).unwrap());
+    let sockets = (1..=50).map(|cookie| Socket {
+        peer: client(cookie),
+        ..socket(cookie)
+    });
+    table.dump(&sockets.collect::<Vec<_>>(), at(1));
+    for cookie in 1..=50 {
+        let what = What::Accepted {
+            user: UserName::new(format!("u{cookie}")),
+            method: "password".into(),
+            peer: Some(client(cookie)),
+            credential: None,
+        };
+        hear(&mut table, &line(what, 2), 2);
+    }
+    ask(&mut table, 3, |question| match question.cookie.0 % 3 {
+        0 => Verdict::Agrees,
+        1 => Verdict::Denies,
+        _ => Verdict::NotYet,
+    });
+    for cookie in 1..=50 {
+        let named = (cookie % 3 == 0).then(|| format!("u{cookie}"));
+        assert_eq!(name(&mut table, cookie), named);
+    }
+    assert_eq!(kinds(&mut table), [DENIED; 17]);
+    assert!(table.questions(at(3)).is_empty(), "just asked");
+    assert_eq!(table.questions(at(4)).len(), 17);
+}
 
 #[test]
 fn a_file_s_line_waits_for_the_kernel_s_word_on_a_live_connection() {
@@ -589,7 +622,7 @@ fn an_end_waits_behind_a_login_that_the_kernel_is_asked_about() {
     hear(&mut table, &ended(Some("alice"), false, 12), 12);
     table.ended(&socket(1), at(12));
     assert_eq!(name(&mut table, 1), None);
-    table.answer(&question, Verdict::Unknown);
+    table.answer(&[(question, Verdict::Unknown)]);
     table.dump(&[], at(13));
     let record = table.take_batch().unwrap().sessions.remove(0);
     assert_eq!(record.login.unwrap().user.as_str(), "alice");
@@ -753,13 +786,15 @@ impl World {
             }
             Step::Ask(can_tell) => {
                 let questions = [self.table.questions(now), self.table.unsettled()].concat();
-                for question in questions {
+                let answers = questions.into_iter().map(|question| {
                     let verdict = match can_tell {
                         true => self.verdict(&question),
                         false => Verdict::Unknown,
                     };
-                    self.table.answer(&question, verdict);
-                }
+                    (question, verdict)
+                });
+                let answers: Vec<_> = answers.collect();
+                self.table.answer(&answers);
             }
             Step::Connect(_) => {}
         }

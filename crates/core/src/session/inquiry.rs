@@ -5,6 +5,8 @@
 //! stand without that; where the kernel says otherwise, it is told. Who asks, and
 //! how, is not known here.
 
+use std::collections::HashMap;
+
 use super::{
     Moment, Refusal, Table,
     login::{Claim, Standing},
@@ -13,7 +15,7 @@ use super::{
 use crate::identity::{SocketCookie, UserName};
 
 /// Whether a live connection is a user's.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Question {
     /// The connection.
     pub cookie: SocketCookie,
@@ -42,8 +44,12 @@ impl Table {
     pub fn questions(&mut self, now: Moment) -> Vec<Question> {
         let mut waiting = std::mem::take(&mut self.waiting);
         let due = waiting.iter_mut().filter_map(|waiting| {
+            if !waiting.is_due(now.monotonic) {
+                return None;
+            }
             let question = self.question_of(waiting.claim()?)?;
-            waiting.is_due(now.monotonic).then_some(question)
+            waiting.was_asked(now.monotonic);
+            Some(question)
         });
         let questions = due.collect();
         self.waiting = waiting;
@@ -73,14 +79,24 @@ impl Table {
         claims.any(|claim| self.question_of(claim).is_some())
     }
 
-    /// Takes the kernel's word.
-    pub fn answer(&mut self, question: &Question, verdict: Verdict) {
-        self.judge_name(question, verdict);
+    /// Takes the kernel's word on all that it was asked at once: the lines that
+    /// wait are gone through once, however many there are.
+    pub fn answer(&mut self, answers: &[(Question, Verdict)]) {
+        for (question, verdict) in answers {
+            self.judge_name(question, *verdict);
+        }
+        let mut first = HashMap::new();
+        for (question, verdict) in answers {
+            first.entry(question).or_insert(*verdict);
+        }
         self.go_through_lines(|table, waiting| match &waiting.saying {
             Saying::Login(claim) => {
-                if table.question_of(claim).as_ref() != Some(question) {
+                let Some(question) = table.question_of(claim) else {
                     return false;
-                }
+                };
+                let Some(verdict) = first.get(&question).copied() else {
+                    return false;
+                };
                 waiting.is_too_early = verdict == Verdict::NotYet;
                 table.judge_claim(question.cookie, claim, verdict)
             }

@@ -51,7 +51,11 @@ pub struct Table {
     pub(super) started: Timestamp,
     pub(super) roster: Roster,
     /// Those that ended, and when by the monotonic clock.
-    ended: Vec<(SocketCookie, Duration)>,
+    ended: HashMap<SocketCookie, Duration>,
+    /// How many complete lists were taken.
+    dumps: u64,
+    /// When the list was asked for that is on its way.
+    asked: Option<Timestamp>,
     /// Those that live but were not in the last dump, and since when.
     pub(super) missing: HashMap<SocketCookie, Duration>,
     pub(super) waiting: WaitingLines,
@@ -85,7 +89,9 @@ impl Table {
             booted,
             started: now.wall,
             roster: Roster::default(),
-            ended: Vec::new(),
+            ended: HashMap::new(),
+            dumps: 0,
+            asked: None,
             missing: HashMap::new(),
             waiting: WaitingLines::default(),
             last_dump: None,
@@ -111,24 +117,31 @@ impl Table {
     fn restore(&mut self, record: SessionRecord, now: Moment) {
         let cookie = record.id.cookie;
         if record.closed.is_some() {
-            self.ended.push((cookie, now.monotonic));
+            self.ended.insert(cookie, now.monotonic);
         }
         self.roster
             .get_or_insert(cookie, || Connection::restored(record));
     }
 
+    /// A list of the connections is asked for. Whoever is not in it was not there
+    /// now; what came since may be much by the time that it is taken.
+    pub fn asked_for_a_dump(&mut self, now: Moment) {
+        self.notice_step(now);
+        self.asked = Some(now.wall);
+    }
+
     /// Takes a complete list of the connections on sshd's ports.
     pub fn dump(&mut self, sockets: &[Socket], now: Moment) {
         self.notice_step(now);
-        let mut seen = HashSet::with_capacity(sockets.len());
+        self.dumps += 1;
         for socket in sockets {
-            seen.insert(socket.cookie);
-            self.count(socket, self.last_dump, now.wall);
-            self.reopen(socket.cookie);
-            self.doubt_farewell(socket, now);
+            if self.show(socket, now) {
+                self.doubt_farewell(socket, now);
+            }
         }
-        self.miss(&seen, now);
-        self.last_dump = Some(now.wall);
+        self.miss(now);
+        let asked = self.asked.take().unwrap_or(now.wall);
+        self.last_dump = Some(asked.min(now.wall));
         self.minute = Minute::of(now.wall);
         self.settle_waiting(now);
         self.forget(now);
@@ -139,8 +152,7 @@ impl Table {
     pub fn partial_dump(&mut self, sockets: &[Socket], now: Moment) {
         self.notice_step(now);
         for socket in sockets {
-            self.count(socket, self.last_dump, now.wall);
-            self.reopen(socket.cookie);
+            self.show(socket, now);
         }
         self.minute = Minute::of(now.wall);
     }
@@ -349,6 +361,7 @@ impl Table {
     /// What was dated before now lies in the future.
     fn clock_was_set_back(&mut self, before: Duration, then: Timestamp) {
         self.last_dump = self.last_dump.map(|dump| dump.min(then));
+        self.asked = self.asked.map(|asked| asked.min(then));
         self.waiting.date_back(then);
         let just_ended = self.just_ended(before);
         for (cookie, connection) in self.roster.all_mut() {
@@ -370,7 +383,7 @@ impl Table {
     /// Those whose last lines may still have been on their way.
     fn just_ended(&self, before: Duration) -> HashSet<SocketCookie> {
         let ended = self.ended.iter();
-        let lately = ended.filter(|(_, at)| before.saturating_sub(*at) <= SLACK.unsigned_abs());
+        let lately = ended.filter(|(_, at)| before.saturating_sub(**at) <= SLACK.unsigned_abs());
         lately.map(|(cookie, _)| *cookie).collect()
     }
 
@@ -383,15 +396,34 @@ impl Table {
             .is_some_and(|connection| connection.closed.is_some() && !connection.ended_unseen())
     }
 
+    /// Takes a socket that a list shows: it is alive, whatever was thought of it.
+    /// Gives whether anything was said of its end. Nearly always nothing was, and
+    /// its connection is looked up once.
+    fn show(&mut self, socket: &Socket, now: Moment) -> bool {
+        let is_told_of = self.count(socket, self.last_dump, now.wall);
+        if !self.missing.is_empty() {
+            self.missing.remove(&socket.cookie);
+        }
+        if is_told_of {
+            self.reopen(socket.cookie);
+        }
+        is_told_of
+    }
+
     /// Takes a socket's figures; one that is new was not there at `before`, nor
-    /// before this boot.
-    fn count(&mut self, socket: &Socket, before: Option<Timestamp>, seen: Timestamp) {
+    /// before this boot. Gives whether its end was seen, guessed or told of.
+    fn count(&mut self, socket: &Socket, before: Option<Timestamp>, seen: Timestamp) -> bool {
         let cookie = socket.cookie;
         let not_before = before.unwrap_or(self.booted);
         let make = || Connection::new(socket, not_before, seen);
         let (connection, is_new) = self.roster.get_or_insert(cookie, make);
+        connection.last_shown = self.dumps;
+        let is_told_of = !connection.lives() || connection.explained.is_some();
+        let inode_before = connection.inode.filter(|_| !is_new);
         let added = connection.count(socket);
-        if let Some(inode) = socket.inode {
+        if let Some(inode) = socket.inode
+            && inode_before != socket.inode
+        {
             self.roster.has_inode(cookie, inode);
         }
         if !added.traffic.is_nothing() {
@@ -403,6 +435,7 @@ impl Table {
         if is_new {
             self.doubt_rules(socket);
         }
+        is_told_of
     }
 
     fn end(&mut self, cookie: SocketCookie, at: Timestamp, now: Moment) {
@@ -415,7 +448,7 @@ impl Table {
             return;
         }
         if was_open {
-            self.ended.push((cookie, now.monotonic));
+            self.ended.insert(cookie, now.monotonic);
         }
         self.doubt_short_one(cookie);
         self.outbox.session_changed(cookie);
@@ -425,30 +458,27 @@ impl Table {
         self.missing.remove(&cookie);
         if let Some(connection) = self.roster.get_mut(cookie) {
             connection.lose(now.wall);
-            self.ended.push((cookie, now.monotonic));
+            self.ended.insert(cookie, now.monotonic);
             self.outbox.session_changed(cookie);
         }
     }
 
-    /// A connection that a dump shows is alive, whatever was thought of it.
     fn reopen(&mut self, cookie: SocketCookie) {
-        self.missing.remove(&cookie);
         let Some(connection) = self.roster.get_mut(cookie) else {
             return;
         };
         if connection.closed.take().is_some() {
-            self.ended.retain(|(ended, _)| *ended != cookie);
+            self.ended.remove(&cookie);
             self.outbox.session_changed(cookie);
         }
     }
 
     /// Ends, as unseen, what has been missing from dumps for too long.
-    fn miss(&mut self, seen: &HashSet<SocketCookie>, now: Moment) {
-        let gone: Vec<SocketCookie> = self
-            .roster
-            .live()
+    fn miss(&mut self, now: Moment) {
+        let live = self.roster.live();
+        let gone: Vec<SocketCookie> = live
+            .filter(|(_, connection)| connection.last_shown != self.dumps)
             .map(|(cookie, _)| cookie)
-            .filter(|cookie| !seen.contains(cookie))
             .collect();
         for cookie in gone {
             let since = *self.missing.entry(cookie).or_insert(now.monotonic);
@@ -469,7 +499,7 @@ impl Table {
             LATE_NAME
         };
         let (roster, outbox) = (&mut self.roster, &self.outbox);
-        self.ended.retain(|(cookie, since)| {
+        self.ended.retain(|cookie, since| {
             let Some(connection) = roster.get(*cookie) else {
                 return false;
             };

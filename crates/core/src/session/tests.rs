@@ -126,6 +126,19 @@ fn named(user: &str) -> Vec<Option<String>> {
 }
 
 #[test]
+fn a_connection_that_came_while_a_list_was_read_is_not_taken_for_younger() {
+    let mut table = table();
+    table.asked_for_a_dump(at(10));
+    // It came at 11, logged in, and went; the list was taken long after it was made.
+    table.dump(&[], at(14));
+    table.ended(&socket(1, 40_000, 100), at(15));
+    table.hear(&accepted("alice", 40_000, 11), Witness::Silent, at(15));
+    table.dump(&[], at(16));
+    let record = table.take_batch().unwrap().sessions.remove(0);
+    assert_eq!(record.login.unwrap().user.as_str(), "alice");
+}
+
+#[test]
 fn a_login_names_the_connection_from_its_peer() {
     let mut table = table();
     table.dump(&[socket(1, 4000, 100)], at(10));

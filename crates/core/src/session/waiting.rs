@@ -50,16 +50,17 @@ impl Waiting {
         }
     }
 
-    /// Whether it is time to ask the kernel; if so, it counts as asked.
-    pub(super) fn is_due(&mut self, now: Duration) -> bool {
-        let is_due = self.asked.is_none_or(|asked| {
+    /// Whether it is time to ask the kernel.
+    pub(super) fn is_due(&self, now: Duration) -> bool {
+        self.asked.is_none_or(|asked| {
             let pause = (asked.saturating_sub(self.since) / 2).max(ASKED_AGAIN);
             now.saturating_sub(asked) >= pause
-        });
-        if is_due {
-            self.asked = Some(now);
-        }
-        is_due
+        })
+    }
+
+    /// The kernel is asked now.
+    pub(super) fn was_asked(&mut self, now: Duration) {
+        self.asked = Some(now);
     }
 }
 
