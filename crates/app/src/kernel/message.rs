@@ -20,6 +20,16 @@ pub enum Family {
     V6 = 10,
 }
 
+/// Which families a dump is to tell of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Families {
+    /// Both in one walk through the kernel's table of sockets, by the older form
+    /// of the request (`struct inet_diag_req`), whose family the kernel ignores.
+    Both,
+    /// One alone (`struct inet_diag_req_v2`).
+    One(Family),
+}
+
 /// The states of connections that carry an `SSH` stream, from established to
 /// the last acknowledgement (include/net/tcp_states.h).
 pub const CONNECTED_STATES: u32 = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 9 | 1 << 11;
@@ -28,12 +38,14 @@ pub const LISTENING_STATES: u32 = 1 << 10;
 
 const NETLINK_HEADER_LENGTH: usize = 16;
 const REQUEST_LENGTH: usize = 56;
+const OLD_REQUEST_LENGTH: usize = 60;
 const SOCKET_ID_LENGTH: usize = 48;
 const ANSWER_LENGTH: usize = 72;
 const ATTRIBUTE_HEADER_LENGTH: usize = 4;
 
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
+const TCPDIAG_GETSOCK: u16 = 18;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_DUMP: u16 = 0x300;
@@ -41,6 +53,8 @@ const NLM_F_DUMP_INTR: u16 = 0x10;
 const IPPROTO_TCP: u8 = 6;
 const INET_DIAG_REQ_BYTECODE: u16 = 1;
 const INET_DIAG_INFO: u16 = 2;
+/// Of what can be asked for beside the socket itself: `tcp_info`.
+const WITH_INFO: u8 = 1 << (INET_DIAG_INFO - 1);
 
 const BYTECODE_JUMP: u8 = 1;
 const BYTECODE_SOURCE_PORT: Comparison = Comparison {
@@ -65,7 +79,7 @@ pub enum Filter<'ports> {
 
 /// A dump request, ready to be sent.
 #[must_use]
-pub fn dump_request(family: Family, states: u32, filter: Filter<'_>) -> Vec<u8> {
+pub fn dump_request(families: Families, states: u32, filter: Filter<'_>) -> Vec<u8> {
     let bytecode = match filter {
         Filter::All => Vec::new(),
         Filter::LocalPorts(ports) => port_bytecode(ports, BYTECODE_SOURCE_PORT),
@@ -75,11 +89,13 @@ pub fn dump_request(family: Family, states: u32, filter: Filter<'_>) -> Vec<u8> 
         0 => 0,
         length => ATTRIBUTE_HEADER_LENGTH + length,
     };
-    let length = NETLINK_HEADER_LENGTH + REQUEST_LENGTH + attribute_length;
-    let mut request = request_header(length, NLM_F_REQUEST | NLM_F_DUMP);
-    request.extend([family as u8, IPPROTO_TCP, 1 << (INET_DIAG_INFO - 1), 0]);
-    request.extend(states.to_ne_bytes());
-    request.extend([0; SOCKET_ID_LENGTH]);
+    let (kind, fixed) = match families {
+        Families::Both => (TCPDIAG_GETSOCK, old_request(states)),
+        Families::One(family) => (SOCK_DIAG_BY_FAMILY, request_of(family, states)),
+    };
+    let length = NETLINK_HEADER_LENGTH + fixed.len() + attribute_length;
+    let mut request = request_header(kind, length, NLM_F_REQUEST | NLM_F_DUMP);
+    request.extend(fixed);
     if !bytecode.is_empty() {
         request.extend(
             u16::try_from(attribute_length)
@@ -92,6 +108,23 @@ pub fn dump_request(family: Family, states: u32, filter: Filter<'_>) -> Vec<u8> 
     request
 }
 
+fn request_of(family: Family, states: u32) -> Vec<u8> {
+    let mut request = Vec::with_capacity(REQUEST_LENGTH);
+    request.extend([family as u8, IPPROTO_TCP, WITH_INFO, 0]);
+    request.extend(states.to_ne_bytes());
+    request.extend([0; SOCKET_ID_LENGTH]);
+    request
+}
+
+fn old_request(states: u32) -> Vec<u8> {
+    let mut request = Vec::with_capacity(OLD_REQUEST_LENGTH);
+    request.extend([Family::V4 as u8, 0, 0, WITH_INFO]);
+    request.extend([0; SOCKET_ID_LENGTH]);
+    request.extend(states.to_ne_bytes());
+    request.extend([0; 4]);
+    request
+}
+
 /// A question for the one socket of a connection, whatever its state. The
 /// answer may be the listener, where the connection is gone.
 #[must_use]
@@ -101,8 +134,9 @@ pub fn exact_request(local: Endpoint, peer: Endpoint) -> Vec<u8> {
     } else {
         Family::V6
     };
-    let mut request = request_header(NETLINK_HEADER_LENGTH + REQUEST_LENGTH, NLM_F_REQUEST);
-    request.extend([family as u8, IPPROTO_TCP, 0, 0]);
+    let length = NETLINK_HEADER_LENGTH + REQUEST_LENGTH;
+    let mut request = request_header(SOCK_DIAG_BY_FAMILY, length, NLM_F_REQUEST);
+    request.extend([family as u8, IPPROTO_TCP, WITH_INFO, 0]);
     request.extend(u32::MAX.to_ne_bytes());
     request.extend(local.port().to_be_bytes());
     request.extend(peer.port().to_be_bytes());
@@ -120,10 +154,10 @@ pub fn exact_request(local: Endpoint, peer: Endpoint) -> Vec<u8> {
     request
 }
 
-fn request_header(length: usize, flags: u16) -> Vec<u8> {
+fn request_header(kind: u16, length: usize, flags: u16) -> Vec<u8> {
     let mut request = Vec::with_capacity(length);
     request.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
-    request.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    request.extend(kind.to_ne_bytes());
     request.extend(flags.to_ne_bytes());
     request.extend([0; 8]);
     request
@@ -232,7 +266,9 @@ fn message(kind: u16, flags: u16, body: &[u8]) -> Message {
             Some(errno) => Message::Refused(errno),
         },
         NLMSG_ERROR => Message::Refused(errno(body).unwrap_or_default()),
-        SOCK_DIAG_BY_FAMILY => answer(flags, body).map_or(Message::Strange, Message::Socket),
+        SOCK_DIAG_BY_FAMILY | TCPDIAG_GETSOCK => {
+            answer(flags, body).map_or(Message::Strange, Message::Socket)
+        }
         _ => Message::Strange,
     }
 }

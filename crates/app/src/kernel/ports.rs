@@ -90,15 +90,19 @@ pub fn find_with(clients: &[Endpoint]) -> Result<Found> {
         .filter(|process| process.uid == 0)
         .flat_map(|process| process::socket_inodes(process.pid).unwrap_or_default())
         .collect();
-    for client in clients {
-        let sockets = sockdiag::connections_from_port(client.port())?;
-        let of_sshd = sockets.iter().filter(|socket| {
-            socket.peer == *client && socket.inode.is_some_and(|inode| held.contains(&inode))
-        });
-        found
-            .by_sshd
-            .extend(of_sshd.map(|socket| socket.local.port()));
+    if held.is_empty() {
+        return Ok(found);
     }
+    let clients: BTreeSet<&Endpoint> = clients.iter().collect();
+    let client_ports: BTreeSet<u16> = clients.iter().map(|client| client.port()).collect();
+    let client_ports: Vec<u16> = client_ports.into_iter().collect();
+    let sockets = sockdiag::connections_from_ports(&client_ports)?;
+    let of_sshd = sockets.iter().filter(|socket| {
+        clients.contains(&socket.peer) && socket.inode.is_some_and(|inode| held.contains(&inode))
+    });
+    found
+        .by_sshd
+        .extend(of_sshd.map(|socket| socket.local.port()));
     Ok(found)
 }
 

@@ -27,8 +27,8 @@ use sshmeter_core::{
 use super::{
     endings::{Endings, Heard},
     message::{
-        Answer, CONNECTED_STATES, Family, Filter, LISTENING_STATES, Message, dump_request,
-        exact_request, messages,
+        Answer, CONNECTED_STATES, Families, Family, Filter, LISTENING_STATES, Message, PORTS_LIMIT,
+        dump_request, exact_request, messages,
     },
     meter::Meter,
 };
@@ -88,7 +88,14 @@ impl SocketMeter {
         self.ports.iter().any(|port| {
             let local = Endpoint::new(ended.local.ip(), *port);
             match ask(&self.questions, &exact_request(local, ended.peer)) {
-                Ok(answer) => answer.is_some_and(|answer| answer.counted),
+                // Where there is none, the listener answers in its place.
+                Ok(answer) => answer.is_some_and(
+                    |Answer {
+                         socket, counted, ..
+                     }| {
+                        counted && socket.peer == ended.peer && socket.cookie != ended.cookie
+                    },
+                ),
                 Err(_) => true,
             }
         })
@@ -102,7 +109,8 @@ impl SocketMeter {
                 ..Dump::default()
             });
         }
-        dump_both(&self.questions, CONNECTED_STATES, filter, &mut self.buffer)
+        let questions = &mut self.questions;
+        dump_both(questions, CONNECTED_STATES, filter, &mut self.buffer)
     }
 }
 
@@ -173,39 +181,49 @@ pub fn listening() -> Result<Vec<Socket>> {
     list(LISTENING_STATES, Filter::All)
 }
 
-/// The connections from this peer port, whatever their local port.
+/// The connections from these peer ports, whatever their local port.
 ///
 /// # Errors
 /// Where the kernel refuses or does not answer.
-pub fn connections_from_port(peer_port: u16) -> Result<Vec<Socket>> {
-    list(CONNECTED_STATES, Filter::PeerPorts(&[peer_port]))
+pub fn connections_from_ports(peer_ports: &[u16]) -> Result<Vec<Socket>> {
+    let mut sockets = Vec::new();
+    for ports in peer_ports.chunks(PORTS_LIMIT) {
+        sockets.extend(list(CONNECTED_STATES, Filter::PeerPorts(ports))?);
+    }
+    Ok(sockets)
 }
 
 fn list(states: u32, filter: Filter<'_>) -> Result<Vec<Socket>> {
     let mut buffer = vec![0; BUFFER_BYTES];
-    Ok(dump_both(&question_socket()?, states, filter, &mut buffer)?.sockets)
+    let mut questions = question_socket()?;
+    Ok(dump_both(&mut questions, states, filter, &mut buffer)?.sockets)
 }
 
+/// The sockets of both families. Each dump walks through all of the kernel's
+/// table, whoever's sockets are in it, so both are asked for in one; where that is
+/// refused, one after the other, and anew: the refusal may have been another
+/// question's, and the answer to this one still be on its way.
 fn dump_both(
-    questions: &OwnedFd,
+    questions: &mut OwnedFd,
     states: u32,
     filter: Filter<'_>,
     buffer: &mut [u8],
 ) -> Result<Dump> {
-    let mut both = Dump {
-        is_complete: true,
-        ..Dump::default()
-    };
-    for family in [Family::V4, Family::V6] {
-        let request = dump_request(family, states, filter);
-        let one = dump(&request, DUMP_TRIES, |request| {
+    let mut dump_of = |questions: &OwnedFd, families| {
+        let request = dump_request(families, states, filter);
+        dump(&request, DUMP_TRIES, |request| {
             dump_once(questions, request, buffer)
-        })?;
-        both.sockets.extend(one.sockets);
-        both.is_complete &= one.is_complete;
-        both.interruptions += one.interruptions;
+        })
+    };
+    match dump_of(questions, Families::Both) {
+        Err(error) if error.is::<io::Error>() => {
+            *questions = question_socket()?;
+            let mut both = dump_of(questions, Families::One(Family::V4))?;
+            both.add(dump_of(questions, Families::One(Family::V6))?);
+            Ok(both)
+        }
+        whole => whole,
     }
-    Ok(both)
 }
 
 /// Asks until an answer is whole; the last one stands if none is.
@@ -240,6 +258,13 @@ fn dump_once(questions: &OwnedFd, request: &[u8], buffer: &mut [u8]) -> Result<D
 }
 
 impl Dump {
+    /// Adds the sockets of another family.
+    fn add(&mut self, other: Self) {
+        self.sockets.extend(other.sockets);
+        self.is_complete &= other.is_complete;
+        self.interruptions += other.interruptions;
+    }
+
     /// Takes one datagram of the answer; gives whether it was the last.
     fn understand(&mut self, datagram: &[u8]) -> Result<bool> {
         for message in messages(datagram) {
@@ -303,7 +328,7 @@ pub fn tcp_info_length() -> Result<usize> {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
     let questions = question_socket()?;
     let request = dump_request(
-        Family::V4,
+        Families::One(Family::V4),
         LISTENING_STATES,
         Filter::LocalPorts(&[listener.local_addr()?.port()]),
     );
@@ -321,6 +346,8 @@ pub fn tcp_info_length() -> Result<usize> {
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
+
+    use sshmeter_core::identity::SocketCookie;
 
     use super::*;
 
@@ -375,13 +402,66 @@ mod tests {
         assert!(!dump.is_complete);
     }
 
-    #[tokio::test]
-    async fn a_live_connection_is_in_the_list() {
+    /// What a dump of this machine's connections to a port shows: their clients'
+    /// ports, in order.
+    fn clients(families: Families, port: u16) -> Vec<u16> {
+        let request = dump_request(families, CONNECTED_STATES, Filter::LocalPorts(&[port]));
+        let questions = question_socket().unwrap();
+        let dump = dump_once(&questions, &request, &mut vec![0; BUFFER_BYTES]).unwrap();
+        let mut ports: Vec<u16> = dump.sockets.iter().map(|it| it.peer.port()).collect();
+        ports.sort_unstable();
+        ports
+    }
+
+    #[test]
+    fn one_list_of_both_families_is_that_of_each_together() {
+        let first = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = first.local_addr().unwrap().port();
+        let second = TcpListener::bind(("::1", port)).unwrap();
+        let addresses = [&first, &second].map(|one| one.local_addr().unwrap());
+        let connections = addresses.map(|one| TcpStream::connect(one).unwrap());
+        let ends = connections.each_ref().map(TcpStream::local_addr);
+        let mut expected = ends.map(|end| end.unwrap().port());
+        let [v4, v6] = expected;
+        assert_eq!(clients(Families::One(Family::V4), port), [v4]);
+        assert_eq!(clients(Families::One(Family::V6), port), [v6]);
+        expected.sort_unstable();
+        assert_eq!(clients(Families::Both, port), expected);
+    }
+
+    /// A connection that is counted.
+    fn connected() -> (TcpListener, TcpStream, SocketMeter) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let client = TcpStream::connect(address).unwrap();
         let mut meter = SocketMeter::open(Endings::open().unwrap()).unwrap();
         meter.watch(&[address.port()]).unwrap();
+        (listener, client, meter)
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_connected_again_is_found() {
+        let (_listener, client, mut meter) = connected();
+        let dump = meter.connections().unwrap();
+        let connected = &dump.sockets[0];
+        assert_eq!(connected.peer.port(), client.local_addr().unwrap().port());
+        let ended = Socket {
+            cookie: SocketCookie(connected.cookie.0 ^ 1),
+            ..connected.clone()
+        };
+        assert!(meter.is_connected_again(&ended));
+        assert!(!meter.is_connected_again(connected), "itself");
+        let elsewhere = Endpoint::new(ended.peer.ip(), ended.peer.port() ^ 1);
+        let ended = Socket {
+            peer: elsewhere,
+            ..ended
+        };
+        assert!(!meter.is_connected_again(&ended), "the listener");
+    }
+
+    #[tokio::test]
+    async fn a_live_connection_is_in_the_list() {
+        let (_listener, client, mut meter) = connected();
         let dump = meter.connections().unwrap();
         let peers: Vec<u16> = dump.sockets.iter().map(|it| it.peer.port()).collect();
         assert_eq!(peers, [client.local_addr().unwrap().port()]);
