@@ -4,7 +4,7 @@
 //! A figure is NULL where unknown. A sum is that of the known ones, so adding
 //! to NULL gives what was added.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{CachedStatement, Connection, Row, params};
 use sshmeter_core::{
     time::Unit,
     units::{Flow, Minute, Traffic},
@@ -85,32 +85,39 @@ pub(super) fn table_of(unit: Unit) -> &'static str {
 /// The units whose rows are by account.
 pub(super) const ACCOUNT_UNITS: [Unit; 3] = [Unit::Hour, Unit::Day, Unit::Month];
 
-/// Adds to the row of a minute and session, or of a bucket's start and account.
-pub(super) fn add(
-    connection: &Connection,
-    unit: Unit,
-    start: Minute,
-    owner: i64,
-    traffic: Traffic,
-) -> Result<(), AmountError> {
-    let columns = Columns::try_from(traffic)?;
-    let table = table_of(unit);
-    let owner_column = if unit == Unit::Minute {
-        "session"
-    } else {
-        "account"
-    };
-    connection
-        .prepare_cached(&format!(
+/// The rows of one unit, to be added to.
+pub(super) struct Amounts<'a>(CachedStatement<'a>);
+
+impl<'a> Amounts<'a> {
+    pub(super) fn of(connection: &'a Connection, unit: Unit) -> rusqlite::Result<Self> {
+        let table = table_of(unit);
+        let (key, owner) = match unit {
+            Unit::Minute => ("minute", "session"),
+            Unit::Hour | Unit::Day | Unit::Month => ("start", "account"),
+        };
+        let sum = |figure| {
+            format!(
+                "{figure} = coalesce({figure} + excluded.{figure}, {figure}, excluded.{figure})"
+            )
+        };
+        let sums = ["wire_in", "wire_out", "payload_in", "payload_out"].map(sum);
+        let statement = connection.prepare_cached(&format!(
             "INSERT INTO {table} VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT ({key}, {owner_column}) DO UPDATE SET
-                 wire_in     = coalesce(wire_in + excluded.wire_in, wire_in, excluded.wire_in),
-                 wire_out    = coalesce(wire_out + excluded.wire_out, wire_out, excluded.wire_out),
-                 payload_in  = coalesce(payload_in + excluded.payload_in, payload_in, excluded.payload_in),
-                 payload_out = coalesce(payload_out + excluded.payload_out, payload_out, excluded.payload_out)",
-            key = if unit == Unit::Minute { "minute" } else { "start" },
-        ))?
-        .execute(params![
+             ON CONFLICT ({key}, {owner}) DO UPDATE SET {}",
+            sums.join(", ")
+        ))?;
+        Ok(Self(statement))
+    }
+
+    /// Adds to the row of a minute and session, or of a bucket's start and account.
+    pub(super) fn add(
+        &mut self,
+        start: Minute,
+        owner: i64,
+        traffic: Traffic,
+    ) -> Result<(), AmountError> {
+        let columns = Columns::try_from(traffic)?;
+        self.0.execute(params![
             start.0,
             owner,
             columns.wire_in,
@@ -118,7 +125,8 @@ pub(super) fn add(
             columns.payload_in,
             columns.payload_out
         ])?;
-    Ok(())
+        Ok(())
+    }
 }
 
 /// Takes from the row of a bucket's start and account. A figure of which

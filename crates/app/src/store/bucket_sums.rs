@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use rusqlite::Connection;
 use sshmeter_core::{
     time::{Buckets, Calendar, Unit},
     units::{Minute, Traffic},
 };
 
-use super::amounts::ACCOUNT_UNITS;
+use super::amounts::{ACCOUNT_UNITS, AmountError, Amounts};
 
 /// Amounts summed by the rows they belong to, so that each row is written once.
 pub(super) struct BucketSums {
@@ -30,6 +31,19 @@ impl BucketSums {
             let sum = self.sums.entry((*unit, start, account)).or_default();
             *sum = sum.plus(traffic);
         }
+    }
+
+    /// Adds them to their rows.
+    pub(super) fn store(self, connection: &Connection) -> Result<(), AmountError> {
+        let mut rows: Option<(Unit, Amounts<'_>)> = None;
+        for ((unit, start, account), traffic) in self.sums {
+            let amounts = match &mut rows {
+                Some((of, amounts)) if *of == unit => amounts,
+                _ => &mut rows.insert((unit, Amounts::of(connection, unit)?)).1,
+            };
+            amounts.add(start, account, traffic)?;
+        }
+        Ok(())
     }
 
     pub(super) fn finish(self) -> BTreeMap<(Unit, Minute, i64), Traffic> {

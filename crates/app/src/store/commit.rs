@@ -8,23 +8,15 @@ use sshmeter_core::{
     identity::{Credential, SocketId},
     ledger::{Batch, Checkpoint, Entry, Login, SessionRecord},
     time::{Calendar, Unit},
-    units::Minute,
 };
 
 use super::{
-    amounts::{AmountError, Columns, add, flow_columns},
+    amounts::{AmountError, Amounts},
     bucket_sums::BucketSums,
     error::StoreError,
     move_account::move_account,
-    schema::OPEN,
+    session_rows::{SessionRows, Stored},
 };
-
-/// A session's row number and the account it is booked under.
-#[derive(Clone, Copy, Debug)]
-struct Stored {
-    session: i64,
-    account: i64,
-}
 
 /// Writes all of a batch.
 pub(super) fn store_batch(
@@ -32,12 +24,13 @@ pub(super) fn store_batch(
     calendar: &Calendar,
     batch: &Batch,
 ) -> Result<(), AmountError> {
-    let mut known = HashMap::new();
+    let mut rows = SessionRows::of(connection)?;
+    let mut known = HashMap::with_capacity(batch.sessions.len());
     for record in &batch.sessions {
-        let stored = store_session(connection, calendar, record)?;
+        let stored = store_session(connection, calendar, &mut rows, record)?;
         known.insert(&record.id, stored);
     }
-    store_entries(connection, calendar, &batch.entries, known)?;
+    store_entries(connection, &mut rows, calendar, &batch.entries, known)?;
     if let Some(checkpoint) = &batch.checkpoint {
         store_checkpoint(connection, checkpoint)?;
     }
@@ -49,38 +42,29 @@ pub(super) fn store_batch(
 fn store_session(
     connection: &Connection,
     calendar: &Calendar,
+    rows: &mut SessionRows<'_>,
     record: &SessionRecord,
 ) -> Result<Stored, AmountError> {
-    let Some(found) = find_session(connection, &record.id)? else {
-        let account = account_of(connection, record.login.as_ref())?;
-        write_session(connection, record, account)?;
-        return Ok(Stored {
-            session: connection.last_insert_rowid(),
-            account,
-        });
-    };
-    let account = account_of(connection, record.login.as_ref())?;
-    if account != found.account {
-        move_account(connection, calendar, found.session, found.account, account)?;
+    let found = rows.compare(record)?;
+    if let Some(found) = found
+        && found.goes_on
+    {
+        rows.go_on(found.stored.session, record)?;
+        return Ok(found.stored);
     }
-    write_session(connection, record, account)?;
+    let account = account_of(connection, record.login.as_ref())?;
+    let known = found.map(|found| found.stored);
+    if let Some(known) = known
+        && known.account != account
+    {
+        move_account(connection, calendar, known.session, known.account, account)?;
+    }
+    rows.write(record, account)?;
     Ok(Stored {
-        session: found.session,
+        session: known.map_or_else(|| connection.last_insert_rowid(), |known| known.session),
         account,
+        span: None,
     })
-}
-
-fn find_session(connection: &Connection, id: &SocketId) -> Result<Option<Stored>, AmountError> {
-    let found = connection
-        .prepare_cached("SELECT id, account FROM session WHERE boot = ?1 AND cookie = ?2")?
-        .query_row(params![id.boot.0, id.cookie.0.cast_signed()], |row| {
-            Ok(Stored {
-                session: row.get(0)?,
-                account: row.get(1)?,
-            })
-        })
-        .optional()?;
-    Ok(found)
 }
 
 /// The account of a login, made where there is none; without a login, that of
@@ -108,98 +92,15 @@ fn account_of(connection: &Connection, login: Option<&Login>) -> Result<i64, Amo
     Ok(connection.last_insert_rowid())
 }
 
-/// Writes the session's row, new or as it was known.
-fn write_session(
-    connection: &Connection,
-    record: &SessionRecord,
-    account: i64,
-) -> Result<(), AmountError> {
-    let reading = Columns::try_from(record.reading.0)?;
-    let total = Columns::try_from(record.total)?;
-    let [socket_in, socket_out] = flow_columns(record.counters.and_then(|it| it.socket))?;
-    let [rule_in, rule_out] = flow_columns(record.counters.and_then(|it| it.rule))?;
-    let begin = Minute::of(record.opened).0;
-    let login = record.login.as_ref();
-    let closed = record.closed.as_ref();
-    connection
-        .prepare_cached(
-            "INSERT INTO session (boot, cookie, account, method, peer_ip, peer_port, local_ip,
-                 local_port, pid, opened_ms, closed_ms, reason, begin_minute, end_minute,
-                 reading_wire_in, reading_wire_out, reading_payload_in, reading_payload_out,
-                 total_wire_in, total_wire_out, total_payload_in, total_payload_out,
-                 socket_wire_in, socket_wire_out, rule_wire_in, rule_wire_out)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
-                 ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)
-             ON CONFLICT (boot, cookie) DO UPDATE SET
-                 account = excluded.account,
-                 method = excluded.method,
-                 peer_ip = excluded.peer_ip, peer_port = excluded.peer_port,
-                 local_ip = excluded.local_ip, local_port = excluded.local_port,
-                 pid = excluded.pid, opened_ms = excluded.opened_ms,
-                 closed_ms = excluded.closed_ms, reason = excluded.reason,
-                 begin_minute = min(begin_minute, excluded.begin_minute),
-                 end_minute = max(excluded.end_minute, begin_minute,
-                     ifnull(pruned_last, excluded.end_minute), ifnull(
-                         (SELECT max(minute) FROM minute WHERE minute.session = session.id),
-                         excluded.end_minute)),
-                 reading_wire_in = excluded.reading_wire_in,
-                 reading_wire_out = excluded.reading_wire_out,
-                 reading_payload_in = excluded.reading_payload_in,
-                 reading_payload_out = excluded.reading_payload_out,
-                 total_wire_in = excluded.total_wire_in,
-                 total_wire_out = excluded.total_wire_out,
-                 total_payload_in = excluded.total_payload_in,
-                 total_payload_out = excluded.total_payload_out,
-                 socket_wire_in = excluded.socket_wire_in,
-                 socket_wire_out = excluded.socket_wire_out,
-                 rule_wire_in = excluded.rule_wire_in,
-                 rule_wire_out = excluded.rule_wire_out",
-        )?
-        .execute(params![
-            record.id.boot.0,
-            record.id.cookie.0.cast_signed(),
-            account,
-            login.and_then(|login| login.method.as_ref()),
-            record.peer.ip().to_string(),
-            record.peer.port(),
-            record.local.ip().to_string(),
-            record.local.port(),
-            record.pid.map(|pid| pid.0),
-            record.opened.as_millisecond(),
-            closed.map(|closing| closing.at.as_millisecond()),
-            closed.map(|closing| &closing.reason),
-            begin,
-            end_minute(record).max(begin),
-            reading.wire_in,
-            reading.wire_out,
-            reading.payload_in,
-            reading.payload_out,
-            total.wire_in,
-            total.wire_out,
-            total.payload_in,
-            total.payload_out,
-            socket_in,
-            socket_out,
-            rule_in,
-            rule_out,
-        ])?;
-    Ok(())
-}
-
-fn end_minute(record: &SessionRecord) -> i64 {
-    record
-        .closed
-        .as_ref()
-        .map_or(OPEN, |closing| Minute::of(closing.at).0)
-}
-
 /// Adds the entries to their minutes, and their sums to hours, days and months.
 fn store_entries<'a>(
     connection: &Connection,
+    rows: &mut SessionRows<'_>,
     calendar: &Calendar,
     entries: &'a [Entry],
     mut known: HashMap<&'a SocketId, Stored>,
 ) -> Result<(), AmountError> {
+    let mut minutes = Amounts::of(connection, Unit::Minute)?;
     let mut sums = BucketSums::new(calendar);
     for entry in entries {
         if entry.traffic.is_nothing() {
@@ -208,7 +109,7 @@ fn store_entries<'a>(
         let stored = match known.get(&entry.session) {
             Some(stored) => *stored,
             None => {
-                let found = find_session(connection, &entry.session)?;
+                let found = rows.find(&entry.session)?;
                 let stored = found.ok_or(StoreError::UnknownSession {
                     cookie: entry.session.cookie.0,
                 })?;
@@ -216,26 +117,13 @@ fn store_entries<'a>(
                 stored
             }
         };
-        add(
-            connection,
-            Unit::Minute,
-            entry.minute,
-            stored.session,
-            entry.traffic,
-        )?;
-        connection
-            .prepare_cached(
-                "UPDATE session SET begin_minute = min(begin_minute, ?2),
-                     end_minute = max(end_minute, ?2)
-                 WHERE id = ?1 AND (begin_minute > ?2 OR end_minute < ?2)",
-            )?
-            .execute([stored.session, entry.minute.0])?;
+        minutes.add(entry.minute, stored.session, entry.traffic)?;
+        if !stored.spans(entry.minute) {
+            rows.widen(stored.session, entry.minute)?;
+        }
         sums.add(stored.account, entry.minute, entry.traffic);
     }
-    for ((unit, start, account), traffic) in sums.finish() {
-        add(connection, unit, start, account, traffic)?;
-    }
-    Ok(())
+    sums.store(connection)
 }
 
 fn store_checkpoint(connection: &Connection, checkpoint: &Checkpoint) -> Result<(), AmountError> {

@@ -13,7 +13,7 @@ use sshmeter_core::{
 };
 
 use super::{
-    amounts::{AmountError, add, take, traffic_at},
+    amounts::{AmountError, Amounts, take, traffic_at},
     bucket_sums::BucketSums,
 };
 
@@ -31,7 +31,7 @@ pub(super) fn move_account(
     }
     for ((unit, start, _), traffic) in sums.finish() {
         take(connection, unit, start, from, traffic)?;
-        add(connection, unit, start, to, traffic)?;
+        Amounts::of(connection, unit)?.add(start, to, traffic)?;
     }
     Ok(())
 }

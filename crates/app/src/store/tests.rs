@@ -1,9 +1,10 @@
 //! What a ledger promises, tried on real files.
 
 use sshmeter_core::{
-    identity::{BootId, SocketCookie},
-    ledger::{Batch, Checkpoint},
+    identity::{BootId, Endpoint, Pid, SocketCookie},
+    ledger::{Batch, Checkpoint, SessionRecord},
     report::{By, Per, Report, Request, Selection, Who},
+    rule::Counters,
     time::{Calendar, Period, Unit},
     units::{Flow, Minute, Traffic},
 };
@@ -127,6 +128,61 @@ fn what_was_committed_is_saved() {
         .expect("a state");
     assert_eq!(rebooted.sessions.last(), Some(&far));
     assert_eq!(rebooted.sessions.len(), 2, "of that boot nothing is heard");
+}
+
+#[test]
+fn whatever_is_new_of_a_session_is_saved() {
+    let folder = SampleFolder::new();
+    let mut writer = folder.writer("UTC");
+    let mut one = session(1, "198.51.100.7", "2026-11-22T10:00:00.123Z");
+    one.login = Some(login("alice", "publickey", Some("SHA256:a")));
+    let news: [fn(&mut SessionRecord); 11] = [
+        |_| {},
+        |one| one.pid = Some(Pid(77)),
+        |one| one.pid = None,
+        |one| one.peer = Endpoint::new([198, 51, 100, 8].into(), one.peer.port()),
+        |one| one.peer = Endpoint::new(one.peer.ip(), 7),
+        |one| one.local = Endpoint::new([192, 0, 2, 99].into(), 2222),
+        |one| one.opened = instant("2026-11-22T10:00:00.124Z"),
+        |one| one.login = Some(login("alice", "password", Some("SHA256:a"))),
+        |one| one.login = Some(login("alice", "password", None)),
+        |one| one.login = Some(login("bob", "password", None)),
+        |one| one.login = None,
+    ];
+    for (place, change) in news.into_iter().enumerate() {
+        change(&mut one);
+        let entry = moved(&mut one, "2026-11-22T10:05:00Z", traffic(10, 20));
+        one.counters = Some(Counters {
+            socket: flow(place as u64, 2),
+            rule: flow(3, 4),
+        });
+        let batch = Batch {
+            sessions: vec![one.clone()],
+            entries: vec![entry],
+            checkpoint: None,
+        };
+        writer.commit(&batch).expect("a commit");
+        let saved = writer.saved(&one.id.boot, instant("2026-11-23T10:00:00Z"), &[]);
+        assert_eq!(saved.expect("a state").sessions, [one.clone()], "{place}");
+    }
+    assert_eq!(check(&folder.reader()).expect("a check").faults, []);
+
+    // It closes, and a late word opens it again.
+    closed(&mut one, "2026-11-22T10:06:00Z", "unseen");
+    let open = SessionRecord {
+        closed: None,
+        ..one.clone()
+    };
+    for one in [one, open] {
+        let batch = Batch {
+            sessions: vec![one.clone()],
+            ..Batch::default()
+        };
+        writer.commit(&batch).expect("a commit");
+        let saved = writer.saved(&one.id.boot, instant("2026-11-23T10:00:00Z"), &[]);
+        assert_eq!(saved.expect("a state").sessions, [one]);
+    }
+    assert_eq!(check(&folder.reader()).expect("a check").faults, []);
 }
 
 #[test]

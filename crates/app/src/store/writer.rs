@@ -342,12 +342,17 @@ pub(super) fn connect(path: &Path, newest: i64) -> Result<Connection, StoreError
     connection
         .query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))
         .map_err(sqlite)?;
+    // A commit of ten thousand sessions writes 6 MiB of pages, most of them those of
+    // the commit before: they are kept, and go into the file once for some commits. The
+    // log may keep as much as it has by then.
     connection
         .execute_batch(
             "PRAGMA synchronous = FULL;
              PRAGMA foreign_keys = ON;
              PRAGMA temp_store = MEMORY;
-             PRAGMA journal_size_limit = 16777216;",
+             PRAGMA cache_size = -8192;
+             PRAGMA wal_autocheckpoint = 4096;
+             PRAGMA journal_size_limit = 20971520;",
         )
         .map_err(sqlite)?;
     // The first read opens the write-ahead log, so that it can be known again.
