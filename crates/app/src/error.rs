@@ -127,7 +127,17 @@ pub fn say(words: &str) {
 /// # Errors
 /// It cannot be written; a reader who went away is no failure.
 pub fn print(answer: &[u8]) -> Outcome {
-    let mut stdout = anstream::stdout().lock();
+    // Where there is no style, nothing has to look for it in megabytes.
+    if memchr::memchr(ESCAPE, answer).is_none() {
+        return write(io::stdout().lock(), answer);
+    }
+    write(anstream::stdout().lock(), answer)
+}
+
+/// What styles begin with.
+const ESCAPE: u8 = 0x1b;
+
+fn write(mut stdout: impl io::Write, answer: &[u8]) -> Outcome {
     stdout
         .write_all(answer)
         .and_then(|()| stdout.flush())
@@ -140,16 +150,13 @@ pub fn print(answer: &[u8]) -> Outcome {
 /// # Errors
 /// It cannot be written; a reader who went away is no failure.
 pub fn print_data(data: &str) -> Outcome {
-    let mut stdout = io::stdout().lock();
+    let stdout = io::stdout().lock();
     let shown = if stdout.is_terminal() {
         Cow::Owned(spelled_out(data))
     } else {
         Cow::Borrowed(data)
     };
-    stdout
-        .write_all(shown.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(unprinted)
+    write(stdout, shown.as_bytes())
 }
 
 /// Lines without any other control character.

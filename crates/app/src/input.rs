@@ -38,6 +38,15 @@ pub struct Foreign {
     pub reader: &'static str,
 }
 
+/// What comes of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// A line, without its newline.
+    Line(&'a [u8]),
+    /// All lines that there were have been given; the next may be long in coming.
+    Pause,
+}
+
 /// An open log.
 pub struct Input {
     reader: Box<dyn BufRead>,
@@ -87,13 +96,13 @@ impl Input {
         Ok(Self { reader, changed })
     }
 
-    /// Gives every line to `each`, without its newline, until it fails.
+    /// Gives every line to `each`, and where it has to wait for more, until it fails.
     ///
     /// # Errors
     /// The stream's, or those of `each`.
     pub fn each_line<E: From<io::Error>>(
         mut self,
-        mut each: impl FnMut(&[u8]) -> Result<(), E>,
+        mut each: impl FnMut(Part<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut begun: Vec<u8> = Vec::new();
         loop {
@@ -108,10 +117,10 @@ impl Input {
             let mut rest = buffer;
             while let Some(end) = memchr(b'\n', rest) {
                 if begun.is_empty() {
-                    each(&rest[..end])?;
+                    each(Part::Line(&rest[..end]))?;
                 } else {
                     append(&mut begun, &rest[..end]);
-                    each(&begun)?;
+                    each(Part::Line(&begun))?;
                     begun.clear();
                 }
                 rest = &rest[end + 1..];
@@ -119,11 +128,12 @@ impl Input {
             append(&mut begun, rest);
             let length = buffer.len();
             self.reader.consume(length);
+            each(Part::Pause)?;
         }
         if begun.is_empty() {
             Ok(())
         } else {
-            each(&begun)
+            each(Part::Line(&begun))
         }
     }
 }
@@ -153,8 +163,10 @@ mod tests {
         let mut lines = Vec::new();
         Input::of(io::Cursor::new(bytes), None)
             .expect("a log")
-            .each_line(|line| {
-                lines.push(line.to_vec());
+            .each_line(|part| {
+                if let Part::Line(line) = part {
+                    lines.push(line.to_vec());
+                }
                 Ok::<_, io::Error>(())
             })
             .expect("read to its end");
@@ -188,6 +200,34 @@ mod tests {
     fn a_rotated_log_can_be_several_gzips() {
         let two = [gzip(b"one\n"), gzip(b"two\n")].concat();
         assert_eq!(lines(two), [b"one", b"two"]);
+    }
+
+    /// Whoever shows lines as they happen has to know when to show them.
+    #[test]
+    fn a_pause_follows_what_has_come() {
+        struct OneByOne(Vec<&'static [u8]>);
+        impl Read for OneByOne {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                let Some(piece) = self.0.pop() else {
+                    return Ok(0);
+                };
+                buffer[..piece.len()].copy_from_slice(piece);
+                Ok(piece.len())
+            }
+        }
+        let pieces = OneByOne(vec![b"d\n", b"\nc", b"\nb", b"01234567"]);
+        let mut parts = Vec::new();
+        Input::of(pieces, None)
+            .expect("a log")
+            .each_line(|part| {
+                parts.push(match part {
+                    Part::Line(line) => String::from_utf8_lossy(line).into_owned(),
+                    Part::Pause => "-".to_owned(),
+                });
+                Ok::<_, io::Error>(())
+            })
+            .expect("read to its end");
+        assert_eq!(parts, ["-", "01234567", "-", "b", "-", "cd", "-"]);
     }
 
     #[test]

@@ -18,11 +18,13 @@ use super::view::Screen;
 use crate::{
     cli::{ParseArguments, ParseFormat},
     error::{Failure, Outcome, say, unprinted},
-    input::{Foreign, Input},
+    input::{Foreign, Input, Part},
     render::View,
     render::parse::{Tally, event_json, fitted, sessions_table, summary_table, total},
 };
 
+/// How much is written at once.
+const CHUNK: usize = 1 << 16;
 /// Lines shown of those that were not understood.
 const EXAMPLES: usize = 3;
 /// Signs shown of each.
@@ -35,7 +37,8 @@ pub(super) fn run(arguments: &ParseArguments) -> Outcome {
     } else {
         &arguments.files
     };
-    let mut output = BufWriter::new(anstream::stdout().lock());
+    // What is written is already fit to be shown, however much it is.
+    let mut output = BufWriter::with_capacity(CHUNK, io::stdout().lock());
     let mut reading = Reading::new(arguments.format, zone, &mut output);
     reading.screen = Screen::of_stdout();
     reading.screen.width = terminal_width().unwrap_or(usize::MAX);
@@ -138,7 +141,10 @@ impl<'a, W: Write> Reading<'a, W> {
             name: name.to_owned(),
             ..Tally::default()
         };
-        let result = input.each_line(|line| self.take(line, &clock, &mut tally));
+        let result = input.each_line(|part| match part {
+            Part::Line(line) => self.take(line, &clock, &mut tally),
+            Part::Pause => self.pause(),
+        });
         self.tallies.push(tally);
         result.map_err(|error| match error {
             Interrupted::Input(error) => unreadable(Path::new(name), error),
@@ -181,13 +187,18 @@ impl<'a, W: Write> Reading<'a, W> {
         Ok(())
     }
 
-    /// Writes one event. A pipe's lines may come one by one, as they happen, and
-    /// then nobody wants to wait for a full buffer.
     fn write_event(&mut self, event: &Event) -> Outcome {
         let line = event_json(event).map_err(Failure::failed)?;
-        writeln!(self.output, "{line}")?;
+        self.output.write_all(line.as_bytes())?;
+        Ok(self.output.write_all(b"\n")?)
+    }
+
+    /// A pipe's lines may come one by one, as they happen, and then nobody wants to
+    /// wait for a full buffer.
+    fn pause(&mut self) -> Result<(), Interrupted> {
         if self.is_live {
-            self.output.flush()?;
+            let flushed = self.output.flush();
+            return flushed.map_err(|error| Interrupted::Output(error.into()));
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 use std::io::IsTerminal as _;
 
+use anstream::{AutoStream, ColorChoice};
 use anyhow::anyhow;
 use jiff::{Timestamp, tz::TimeZone};
 use sshmeter_core::{
@@ -38,8 +39,7 @@ impl Screen {
                 .filter(|columns| is_terminal && *columns > 0)
                 .unwrap_or(PIPE_WIDTH),
             unicode: is_utf8_locale(|name| std::env::var(name).ok()),
-            // anstream takes the styles away where they are not wanted.
-            styled: true,
+            styled: AutoStream::choice(&stdout) != ColorChoice::Never,
         }
     }
 }

@@ -3,34 +3,49 @@
 //! Written here because byte counts are what this program is about: it neither
 //! saturates nor lies about its unit, and its rounding is to nearest.
 
+use super::number::push_number;
+
 const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
 /// A number of bytes as people read it.
 #[must_use]
 pub fn bytes(count: u64) -> String {
+    let mut text = String::new();
+    push_bytes(&mut text, count);
+    text
+}
+
+/// The same behind a text: for where there are many.
+pub(super) fn push_bytes(text: &mut String, count: u64) {
     if count < 1024 {
-        return format!("{count} B");
+        push_number(text, count);
+        text.push_str(" B");
+        return;
     }
-    let count = u128::from(count);
-    let mut unit = 1u128;
-    for name in UNITS {
-        unit *= 1024;
-        let rounded = |parts: u128| (count * parts + unit / 2) / unit;
-        // Rounding up can reach the next unit: 1023.6 KiB is 1.00 MiB.
-        if rounded(1) >= 1024 {
-            continue;
-        }
-        let (hundredths, tenths) = (rounded(100), rounded(10));
-        return if hundredths < 1000 {
-            format!("{}.{:02} {name}", hundredths / 100, hundredths % 100)
-        } else if tenths < 1000 {
-            format!("{}.{} {name}", tenths / 10, tenths % 10)
-        } else {
-            format!("{} {name}", rounded(1))
-        };
-    }
+    let rounded = |parts: u128, bits: u32| {
+        let parts = (u128::from(count) * parts + (1 << (bits - 1))) >> bits;
+        u64::try_from(parts).unwrap_or(u64::MAX)
+    };
+    // Rounding up can reach the next unit: 1023.6 KiB is 1.00 MiB.
+    let units = UNITS.into_iter().zip((10..).step_by(10));
+    let unit = { units }.find(|(_, bits)| rounded(1, *bits) < 1024);
     // 64 bits end at 16 EiB.
-    format!("{} EiB", count / unit)
+    let (name, bits) = unit.unwrap_or(("EiB", 60));
+    let (hundredths, tenths) = (rounded(100, bits), rounded(10, bits));
+    if hundredths < 1000 {
+        push_number(text, hundredths / 100);
+        text.push('.');
+        push_number(text, hundredths / 10 % 10);
+        push_number(text, hundredths % 10);
+    } else if tenths < 1000 {
+        push_number(text, tenths / 10);
+        text.push('.');
+        push_number(text, tenths % 10);
+    } else {
+        push_number(text, rounded(1, bits));
+    }
+    text.push(' ');
+    text.push_str(name);
 }
 
 #[cfg(test)]

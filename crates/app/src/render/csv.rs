@@ -3,6 +3,8 @@
 //! Data stays data: nothing is escaped beyond quoting, and an unknown figure is
 //! an empty field.
 
+use std::fmt::Display;
+
 use jiff::tz::TimeZone;
 use sshmeter_core::{
     identity::HostName,
@@ -13,6 +15,9 @@ use sshmeter_core::{
 use super::{
     View,
     json::{EndpointDocument, SessionDocument, by_name, figures},
+    moment::Starts,
+    number::push_number,
+    push_shown,
     report_table::columns,
     rfc3339,
 };
@@ -32,29 +37,31 @@ pub fn report_csv(report: &Report, view: &View<'_>) -> String {
     }
     header.push("sessions");
     header.extend(FIGURES);
-    let mut text = line(header);
+    let mut lines = Lines::default();
+    lines.add(header);
     let (rows, _) = view.chosen(report);
+    let mut starts = Starts::default();
     for row in rows {
         let key = &row.key;
-        let mut fields = vec![rfc3339(row.start.start(), zone)];
+        lines.field(starts.label(row.start, |start| rfc3339(start.start(), zone)));
         for column in &columns {
             match column {
-                By::User => fields.push(key.user.as_ref().map_or_else(String::new, Who::label)),
+                By::User => lines.field(&key.user.as_ref().map_or_else(String::new, Who::label)),
                 By::Credential => {
                     let credential = key.credential.as_ref().map_or("", |text| text.as_str());
-                    fields.push(credential.to_owned());
-                    fields.push(view.keys.get(credential).cloned().unwrap_or_default());
+                    lines.field(credential);
+                    lines.field(view.keys.get(credential).map_or("", String::as_str));
                 }
-                By::Peer => fields.push(optional(key.peer)),
-                By::Session => fields.push(optional(key.session)),
-                By::Host => fields.push(key.host.as_ref().map_or("", HostName::as_str).to_owned()),
+                By::Peer => lines.optional(key.peer),
+                By::Session => lines.optional(key.session),
+                By::Host => lines.field(key.host.as_ref().map_or("", HostName::as_str)),
             }
         }
-        fields.push(optional(row.sum.sessions));
-        fields.extend(figure_fields(row.sum.traffic));
-        text.push_str(&line(fields));
+        lines.number(row.sum.sessions);
+        lines.figures(row.sum.traffic);
+        lines.end();
     }
-    text
+    lines.text
 }
 
 /// A list of sessions.
@@ -76,60 +83,88 @@ pub fn sessions_csv(list: &SessionList, zone: &TimeZone, view: &View<'_>) -> Str
         "reason",
     ];
     header.extend(FIGURES);
-    let mut text = line(header);
+    let mut lines = Lines::default();
+    lines.add(header);
     for listed in &list.sessions {
         let session = SessionDocument::new(listed, zone, view);
-        let mut fields = vec![
-            session.id.to_string(),
-            session.user,
-            session.method.unwrap_or_default(),
-            session.credential.unwrap_or_default(),
-            session.credential_name.unwrap_or_default(),
-        ];
-        fields.extend(endpoint_fields(session.peer));
-        fields.extend(endpoint_fields(session.local));
-        fields.extend([
-            optional(session.pid),
-            session.opened,
-            session.closed.unwrap_or_default(),
-            session.reason.unwrap_or_default(),
-        ]);
-        fields.extend(figure_fields(listed.traffic));
-        text.push_str(&line(fields));
+        lines.optional(Some(session.id));
+        lines.field(&session.user);
+        for known in [session.method, session.credential, session.credential_name] {
+            lines.field(&known.unwrap_or_default());
+        }
+        for end in [session.peer, session.local] {
+            lines.end_of_connection(end);
+        }
+        lines.optional(session.pid);
+        lines.field(&session.opened);
+        for known in [session.closed, session.reason] {
+            lines.field(&known.unwrap_or_default());
+        }
+        lines.figures(listed.traffic);
+        lines.end();
     }
-    text
+    lines.text
 }
 
 const FIGURES: [&str; 4] = ["in", "out", "payload_in", "payload_out"];
 
-fn figure_fields(traffic: Traffic) -> impl Iterator<Item = String> {
-    figures(traffic)
-        .into_iter()
-        .map(|(_, figure)| optional(figure))
+/// Lines on their way; they can be tens of thousands.
+#[derive(Default)]
+struct Lines {
+    text: String,
 }
 
-/// Address and port, empty where they are not known.
-fn endpoint_fields(endpoint: Option<EndpointDocument>) -> [String; 2] {
-    endpoint.map_or_else(Default::default, |known| [known.ip, known.port.to_string()])
-}
+impl Lines {
+    /// A whole line.
+    fn add(&mut self, fields: impl IntoIterator<Item = impl AsRef<str>>) {
+        for field in fields {
+            self.field(field.as_ref());
+        }
+        self.end();
+    }
 
-fn optional(value: Option<impl ToString>) -> String {
-    value.map_or_else(String::new, |value| value.to_string())
-}
+    fn field(&mut self, field: &str) {
+        if field.contains([',', '"', '\r', '\n']) {
+            self.text.push('"');
+            self.text.push_str(&field.replace('"', "\"\""));
+            self.text.push('"');
+        } else {
+            self.text.push_str(field);
+        }
+        self.text.push(',');
+    }
 
-fn line(fields: impl IntoIterator<Item = impl AsRef<str>>) -> String {
-    let fields = fields
-        .into_iter()
-        .map(|field| quoted(field.as_ref()))
-        .collect::<Vec<_>>();
-    fields.join(",") + "\n"
-}
+    /// What has nothing to be quoted; empty where it is not known.
+    fn optional(&mut self, value: Option<impl Display>) {
+        if let Some(value) = value {
+            push_shown(&mut self.text, value);
+        }
+        self.text.push(',');
+    }
 
-fn quoted(field: &str) -> String {
-    if field.contains([',', '"', '\r', '\n']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
+    fn number(&mut self, number: Option<u64>) {
+        if let Some(number) = number {
+            push_number(&mut self.text, number);
+        }
+        self.text.push(',');
+    }
+
+    fn figures(&mut self, traffic: Traffic) {
+        for (_, figure) in figures(traffic) {
+            self.number(figure);
+        }
+    }
+
+    /// Address and port, empty where they are not known.
+    fn end_of_connection(&mut self, endpoint: Option<EndpointDocument>) {
+        self.field(endpoint.as_ref().map_or("", |known| &known.ip));
+        self.optional(endpoint.map(|known| known.port));
+    }
+
+    /// Ends the line; nothing follows its last field.
+    fn end(&mut self) {
+        self.text.pop();
+        self.text.push('\n');
     }
 }
 
@@ -139,8 +174,10 @@ mod tests {
 
     #[test]
     fn fields_are_quoted_where_they_must_be() {
+        let mut lines = Lines::default();
+        lines.add(["a b", "a,b", "say \"hi\"", "two\nlines", "=1+1", ""]);
         assert_eq!(
-            line(["a b", "a,b", "say \"hi\"", "two\nlines", "=1+1", ""]),
+            lines.text,
             "a b,\"a,b\",\"say \"\"hi\"\"\",\"two\nlines\",=1+1,\n"
         );
     }

@@ -10,7 +10,9 @@ use sshmeter_core::{
     units::Traffic,
 };
 
-use super::{View, report_table::columns, rfc3339, text::printable_json, zone_name};
+use super::{
+    View, moment::Starts, report_table::columns, rfc3339, text::printable_json, zone_name,
+};
 use crate::store::{ListedSession, SessionList};
 
 /// A report as one JSON object.
@@ -21,6 +23,12 @@ pub fn report_json(report: &Report, view: &View<'_>) -> serde_json::Result<Strin
     let zone = report.calendar.zone();
     let since = report.period.since().start();
     let (rows, _) = view.chosen(report);
+    let columns = columns(&report.by);
+    let mut starts = Starts::default();
+    let mut start_of = |row: &Row| {
+        let start = starts.label(row.start, |start| rfc3339(start.start(), zone));
+        start.to_owned()
+    };
     let document = ReportDocument {
         since: rfc3339(since, zone),
         until: rfc3339(report.period.until().start(), zone),
@@ -29,7 +37,12 @@ pub fn report_json(report: &Report, view: &View<'_>) -> serde_json::Result<Strin
         per: per_name(report.per),
         rows: rows
             .into_iter()
-            .map(|row| RowDocument { report, row, view })
+            .map(|row| RowDocument {
+                start: start_of(row),
+                columns: &columns,
+                row,
+                view,
+            })
             .collect(),
         total: SumDocument(&report.total),
     };
@@ -69,7 +82,8 @@ fn per_name(per: Per) -> &'static str {
 }
 
 struct RowDocument<'a> {
-    report: &'a Report,
+    start: String,
+    columns: &'a [By],
     row: &'a Row,
     view: &'a View<'a>,
 }
@@ -78,10 +92,9 @@ impl Serialize for RowDocument<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let key = &self.row.key;
         let mut map = serializer.serialize_map(None)?;
-        let start = rfc3339(self.row.start.start(), self.report.calendar.zone());
-        map.serialize_entry("start", &start)?;
-        for column in columns(&self.report.by) {
-            let name = by_name(column);
+        map.serialize_entry("start", &self.start)?;
+        for column in self.columns {
+            let name = by_name(*column);
             match column {
                 By::User => map.serialize_entry(name, &key.user.as_ref().map(Who::label))?,
                 By::Credential => {

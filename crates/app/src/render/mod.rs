@@ -4,12 +4,14 @@
 //! knows come in as a [`View`].
 
 mod bytes;
+mod column;
 mod csv;
 mod grid;
 mod import;
 mod json;
 mod moment;
 mod notes;
+mod number;
 pub mod parse;
 mod report_table;
 mod sessions_table;
@@ -17,7 +19,10 @@ mod standing;
 pub mod text;
 mod verification;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    fmt::{Display, Write as _},
+};
 
 pub use bytes::bytes;
 pub use csv::{report_csv, sessions_csv};
@@ -50,6 +55,21 @@ pub struct View<'a> {
     pub top: Option<usize>,
     /// Names for keys.
     pub keys: &'a BTreeMap<String, String>,
+}
+
+#[cfg(test)]
+impl<'a> View<'a> {
+    /// ASCII alone, as wide as a terminal of old.
+    fn plain(keys: &'a BTreeMap<String, String>) -> Self {
+        Self {
+            width: 80,
+            unicode: false,
+            styled: false,
+            payload: false,
+            top: None,
+            keys,
+        }
+    }
 }
 
 impl View<'_> {
@@ -111,6 +131,12 @@ impl View<'_> {
 enum Style {
     Bold,
     Dim,
+}
+
+/// What a value is shown as, behind a text.
+fn push_shown(text: &mut String, value: impl Display) {
+    // A text takes all that is written into it.
+    let _taken = write!(text, "{value}");
 }
 
 /// `1 session`, `2 sessions`.

@@ -1,7 +1,13 @@
 //! Times for programs and for people.
 
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use jiff::{
+    SignedDuration, Timestamp,
+    civil::{DateTime, Time},
+    tz::TimeZone,
+};
 use sshmeter_core::{time::Unit, units::Minute};
+
+use super::number::push_pair;
 
 /// RFC 3339 with the zone's offset.
 #[must_use]
@@ -20,7 +26,36 @@ pub fn local_minute(instant: Timestamp, zone: &TimeZone) -> String {
 /// `2026-11-22 17:00:09`.
 #[must_use]
 pub fn local_second(instant: Timestamp, zone: &TimeZone) -> String {
-    local(instant, zone, "%Y-%m-%d %H:%M:%S")
+    let mut text = String::new();
+    push_second(&mut text, zone.to_datetime(instant));
+    text
+}
+
+/// The same of a time in its zone, behind a text: for where there are many.
+pub(super) fn push_second(text: &mut String, local: DateTime) {
+    let year = local.year();
+    if year < 0 {
+        // Before our era, and no log's.
+        text.push_str(&local.strftime("%Y").to_string());
+    } else {
+        push_pair(text, year / 100);
+        push_pair(text, year % 100);
+    }
+    for part in [local.month(), local.day()] {
+        text.push('-');
+        push_pair(text, part.into());
+    }
+    text.push(' ');
+    push_clock(text, local.time());
+}
+
+/// `17:00:09`.
+pub(super) fn push_clock(text: &mut String, time: Time) {
+    push_pair(text, time.hour().into());
+    for part in [time.minute(), time.second()] {
+        text.push(':');
+        push_pair(text, part.into());
+    }
 }
 
 fn local(instant: Timestamp, zone: &TimeZone, format: &str) -> String {
@@ -44,6 +79,22 @@ pub(super) fn bucket_label(unit: Unit, start: Minute, zone: &TimeZone) -> String
             };
             zoned.strftime(format).to_string()
         }
+    }
+}
+
+/// What the start of a row is called. Rows come in the order of their starts, and
+/// thousands have one, so that it is made once for all of these.
+#[derive(Debug, Default)]
+pub(super) struct Starts(Option<(Minute, String)>);
+
+impl Starts {
+    /// As `label` calls it.
+    pub(super) fn label(&mut self, start: Minute, label: impl FnOnce(Minute) -> String) -> &str {
+        let known = self.0.take().filter(|(known, _)| *known == start);
+        &self
+            .0
+            .insert(known.unwrap_or_else(|| (start, label(start))))
+            .1
     }
 }
 
@@ -71,6 +122,19 @@ pub fn duration(length: SignedDuration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_second_is_written_as_jiff_would(second in any::<i64>()) {
+            let range = Timestamp::MAX.as_second() - Timestamp::MIN.as_second();
+            let second = Timestamp::MIN.as_second() + second.rem_euclid(range);
+            let instant = Timestamp::from_second(second).expect("in range");
+            let zone = TimeZone::get("Europe/Berlin").expect("a known zone");
+            let expected = local(instant, &zone, "%Y-%m-%d %H:%M:%S");
+            prop_assert_eq!(local_second(instant, &zone), expected);
+        }
+    }
 
     #[test]
     fn lengths_have_two_units() {

@@ -7,10 +7,16 @@ use sshmeter_core::{
 };
 
 use super::{
-    Style, View, bytes, counted,
-    grid::{Grid, Heading, bar},
+    Style, View, bytes,
+    bytes::push_bytes,
+    column::Heading,
+    counted,
+    grid::{Grid, Row as Cells},
     local_minute,
-    moment::bucket_label,
+    moment::{Starts, bucket_label},
+    number::push_number,
+    push_shown,
+    text::{dots, push_beginning},
     zone_name,
 };
 
@@ -20,22 +26,18 @@ const BAR: std::ops::RangeInclusive<usize> = 8..=32;
 /// The table, from its heading to its foot.
 #[must_use]
 pub fn report_table(report: &Report, view: &View<'_>) -> String {
-    let mut lines = heading(report, view);
-    lines.push(String::new());
+    let mut text = heading(report, view);
     if report.rows.is_empty() {
-        lines.push("No SSH traffic in this period.".to_owned());
+        text.push_str("No SSH traffic in this period.\n");
     } else {
         let (rows, others) = view.chosen(report);
-        lines.extend(grid(report, &rows, &others, view).lines(view));
+        grid(report, &rows, &others, view).write(view, &mut text);
     }
-    if let Some(foot) = left_out_sentence(&report.left_out, view) {
-        lines.push(String::new());
-        lines.push(view.styled(Style::Dim, &foot));
-    }
-    lines.join("\n") + "\n"
+    push_foot(&mut text, &report.left_out, view);
+    text
 }
 
-fn heading(report: &Report, view: &View<'_>) -> Vec<String> {
+fn heading(report: &Report, view: &View<'_>) -> String {
     let by = report.by.iter().map(|by| match by {
         By::User => "user",
         By::Credential => "key",
@@ -61,7 +63,7 @@ fn heading(report: &Report, view: &View<'_>) -> Vec<String> {
         zone_name(zone, since),
         figure_words(view),
     );
-    vec![view.styled(Style::Bold, &title), period]
+    format!("{}\n{period}\n\n", view.styled(Style::Bold, &title))
 }
 
 /// Which of the two figures a table shows.
@@ -119,92 +121,77 @@ pub(super) fn columns(by: &[By]) -> Vec<By> {
 }
 
 fn grid(report: &Report, rows: &[&Row], others: &[&Row], view: &View<'_>) -> Grid {
-    let mut grid = Grid {
-        headings: headings(report),
-        ..Grid::default()
-    };
-    let words = grid.headings.len();
+    let mut headings = headings(report);
+    let words = headings.len();
     if counts_sessions(report) {
-        grid.headings.push(Heading::figures("Sessions"));
+        headings.push(Heading::figures("Sessions"));
     }
-    grid.headings
-        .extend(["In", "Out", "Total"].map(Heading::figures));
+    headings.extend(["In", "Out", "Total"].map(Heading::figures));
+    let mut grid = Grid::new(headings);
+    let columns = columns(&report.by);
+    let mut starts = Starts::default();
     for row in rows {
-        let mut cells = subject(report, row, view);
-        cells.extend(figures(report, &row.sum, view));
-        grid.rows.push(cells);
+        let mut cells = grid.row();
+        if let Per::Bucket(unit) = report.per {
+            let label = |start| bucket_label(unit, start, report.calendar.zone());
+            cells.text(starts.label(row.start, label));
+        }
+        for column in &columns {
+            fill_subject(&mut cells, *column, &row.key, view);
+        }
+        fill_figures(&mut cells, report, &row.sum, view);
     }
     if !others.is_empty() {
+        let number = u64::try_from(others.len()).unwrap_or(u64::MAX);
+        let number = counted(number, "other", "others");
         let traffic = others
             .iter()
             .fold(Traffic::default(), |sum, row| sum.plus(row.sum.traffic));
-        let label = format!(
-            "{} {}",
-            if view.unicode { "…" } else { "..." },
-            counted(
-                u64::try_from(others.len()).unwrap_or(u64::MAX),
-                "other",
-                "others"
-            )
-        );
-        let mut cells = labelled(label, words);
-        cells.extend(figures(
-            report,
-            &Sum {
-                sessions: None,
-                traffic,
-            },
-            view,
-        ));
-        grid.rows.push(cells);
+        let sum = Sum {
+            sessions: None,
+            traffic,
+        };
+        let label = format!("{} {number}", dots(view.unicode));
+        fill_labelled(grid.row(), &label, words, report, &sum, view);
     }
-    let mut total = labelled("Total".to_owned(), words);
-    total.extend(figures(report, &report.total, view));
-    grid.total = Some(total);
+    fill_labelled(grid.total(), "Total", words, report, &report.total, view);
     if rows.len() + others.len() > 1 {
         add_bars(&mut grid, report, rows, view);
     }
     grid
 }
 
-fn labelled(label: String, words: usize) -> Vec<String> {
-    let mut cells = vec![String::new(); words];
-    if let Some(first) = cells.first_mut() {
-        *first = label;
+/// A row of more than one subject.
+fn fill_labelled(
+    mut cells: Cells<'_>,
+    label: &str,
+    words: usize,
+    report: &Report,
+    sum: &Sum,
+    view: &View<'_>,
+) {
+    if words > 0 {
+        cells.text(label);
+        cells.skip(words - 1);
     }
-    cells
+    fill_figures(&mut cells, report, sum, view);
 }
 
-fn subject(report: &Report, row: &Row, view: &View<'_>) -> Vec<String> {
-    let mut cells = Vec::new();
-    if let Per::Bucket(unit) = report.per {
-        cells.push(bucket_label(unit, row.start, report.calendar.zone()));
-    }
-    for column in columns(&report.by) {
-        cells.push(subject_cell(column, &row.key, view));
-    }
-    cells
-}
-
-fn subject_cell(column: By, key: &Key, view: &View<'_>) -> String {
-    let nothing = || view.nothing().to_owned();
+fn fill_subject(cells: &mut Cells<'_>, column: By, key: &Key, view: &View<'_>) {
     match column {
-        By::User => key
-            .user
-            .as_ref()
-            .map_or_else(nothing, |user| user_cell(user, view)),
-        By::Credential => key.credential.as_ref().map_or_else(nothing, |credential| {
-            let name = view.keys.get(credential.as_str());
-            printed_name(name.map_or(credential.as_str(), String::as_str))
+        By::User => cells.known(key.user.as_ref(), view, |text, user| {
+            push_user(text, user, view);
         }),
-        By::Peer => key.peer.map_or_else(nothing, |peer| peer.to_string()),
-        By::Session => key
-            .session
-            .map_or_else(nothing, |session| session.to_string()),
-        By::Host => key
-            .host
-            .as_ref()
-            .map_or_else(nothing, |host| printed_name(host.as_str())),
+        By::Credential => cells.known(key.credential.as_ref(), view, |text, credential| {
+            let name = view.keys.get(credential.as_str());
+            let name = name.map_or(credential.as_str(), String::as_str);
+            text.push_str(&printed_name(name));
+        }),
+        By::Peer => cells.known(key.peer, view, push_shown),
+        By::Session => cells.known(key.session, view, push_shown),
+        By::Host => cells.known(key.host.as_ref(), view, |text, host| {
+            text.push_str(&printed_name(host.as_str()));
+        }),
     }
 }
 
@@ -212,17 +199,13 @@ fn subject_cell(column: By, key: &Key, view: &View<'_>) -> String {
 const NAME_WIDTH: usize = 40;
 
 /// A user as people read the name; of a very long one, its beginning.
-pub(super) fn user_cell(who: &Who, view: &View<'_>) -> String {
-    shortened(&printed_name(&who.label()), NAME_WIDTH, view)
+pub(super) fn push_user(text: &mut String, who: &Who, view: &View<'_>) {
+    push_shortened(text, &printed_name(&who.label()), NAME_WIDTH, view);
 }
 
 /// A text's beginning, where it is longer.
-pub(super) fn shortened(text: &str, length: usize, view: &View<'_>) -> String {
-    if text.chars().count() <= length {
-        return text.to_owned();
-    }
-    let kept = text.chars().take(length).collect::<String>();
-    kept + if view.unicode { "…" } else { "..." }
+pub(super) fn push_shortened(text: &mut String, words: &str, length: usize, view: &View<'_>) {
+    push_beginning(text, words, length, length, view.unicode);
 }
 
 /// Rows of single sessions have no need to count them.
@@ -230,23 +213,22 @@ fn counts_sessions(report: &Report) -> bool {
     !report.by.contains(&By::Session)
 }
 
-fn figures(report: &Report, sum: &Sum, view: &View<'_>) -> Vec<String> {
-    let mut cells = Vec::new();
+fn fill_figures(cells: &mut Cells<'_>, report: &Report, sum: &Sum, view: &View<'_>) {
     if counts_sessions(report) {
-        cells.push(sum.sessions.map_or_else(
-            || view.nothing().to_owned(),
-            |sessions| sessions.to_string(),
-        ));
+        cells.known(sum.sessions, view, push_number);
     }
-    cells.extend(flow_cells(view.figure(sum.traffic), view));
-    cells
+    fill_flow(cells, sum.traffic, view);
 }
 
 /// In, out and both together.
-pub(super) fn flow_cells(flow: Option<Flow>, view: &View<'_>) -> [String; 3] {
-    match flow {
-        Some(flow) => [flow.inbound, flow.outbound, flow.total()].map(bytes),
-        None => [view.nothing(); 3].map(str::to_owned),
+pub(super) fn fill_flow(cells: &mut Cells<'_>, traffic: Traffic, view: &View<'_>) {
+    let flow = view.figure(traffic);
+    for figure in [
+        flow.map(|flow| flow.inbound),
+        flow.map(|flow| flow.outbound),
+        flow.map(Flow::total),
+    ] {
+        cells.known(figure, view, push_bytes);
     }
 }
 
@@ -261,35 +243,50 @@ fn add_bars(grid: &mut Grid, report: &Report, rows: &[&Row], view: &View<'_>) {
     }
     let room = room.min(*BAR.end());
     let largest = rows.iter().map(|row| size(row.sum.traffic)).max();
-    grid.headings.push(Heading::figures("Share"));
-    grid.headings.push(Heading::words(""));
-    for (cells, row) in grid.rows.iter_mut().zip(rows) {
-        let size = size(row.sum.traffic);
-        let share = view
-            .figure(row.sum.traffic)
-            .map(|_| percentage(size, total));
-        cells.push(share.unwrap_or_default());
-        cells.push(bar(size, largest.unwrap_or(0), room, view.unicode));
+    let shares = grid.column(Heading::figures("Share"));
+    for row in rows {
+        shares.cell(|text| {
+            if let Some(flow) = view.figure(row.sum.traffic) {
+                push_percentage(text, flow.total(), total);
+            }
+        });
     }
-    for cells in grid.rows.iter_mut().skip(rows.len()).chain(&mut grid.total) {
-        cells.extend([String::new(), String::new()]);
+    let bars = grid.column(Heading::words(""));
+    for row in rows {
+        let size = size(row.sum.traffic);
+        bars.bar(size, largest.unwrap_or(0), room, view.unicode);
     }
 }
 
-fn percentage(size: u64, total: u64) -> String {
+fn push_percentage(text: &mut String, size: u64, total: u64) {
     let total = u128::from(total.max(1));
     let tenths = (u128::from(size) * 1000 + total / 2) / total;
     if size > 0 && tenths == 0 {
-        "<0.1 %".to_owned()
-    } else if tenths >= 1000 {
-        "100 %".to_owned()
-    } else {
-        format!("{}.{} %", tenths / 10, tenths % 10)
+        text.push_str("<0.1 %");
+        return;
+    }
+    match u64::try_from(tenths) {
+        Ok(tenths) if tenths < 1000 => {
+            push_number(text, tenths / 10);
+            text.push('.');
+            push_number(text, tenths % 10);
+            text.push_str(" %");
+        }
+        _ => text.push_str("100 %"),
+    }
+}
+
+/// Adds the sentence about what is not in the table, where something is not.
+pub(super) fn push_foot(text: &mut String, left_out: &Sum, view: &View<'_>) {
+    if let Some(foot) = left_out_sentence(left_out, view) {
+        text.push('\n');
+        text.push_str(&view.styled(Style::Dim, &foot));
+        text.push('\n');
     }
 }
 
 /// What of the nameless is not in the table.
-pub(super) fn left_out_sentence(left_out: &Sum, view: &View<'_>) -> Option<String> {
+fn left_out_sentence(left_out: &Sum, view: &View<'_>) -> Option<String> {
     let moved = view.figure(left_out.traffic).map(Flow::total);
     if left_out.sessions.unwrap_or(0) == 0 && moved.unwrap_or(0) == 0 {
         return None;
@@ -311,15 +308,10 @@ mod tests {
     #[test]
     fn a_very_long_name_leaves_room_for_the_figures() {
         let keys = std::collections::BTreeMap::new();
-        let view = View {
-            width: 80,
-            unicode: false,
-            styled: false,
-            payload: false,
-            top: None,
-            keys: &keys,
-        };
+        let view = View::plain(&keys);
         let who = Who::User(sshmeter_core::identity::UserName::new("x".repeat(200)));
-        assert_eq!(user_cell(&who, &view), format!("{}...", "x".repeat(40)));
+        let mut cell = String::new();
+        push_user(&mut cell, &who, &view);
+        assert_eq!(cell, format!("{}...", "x".repeat(40)));
     }
 }

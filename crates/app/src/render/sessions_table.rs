@@ -4,10 +4,12 @@ use jiff::{Timestamp, tz::TimeZone};
 use sshmeter_core::{report::printed_name, time::Period};
 
 use super::{
-    Style, View, counted, duration,
-    grid::{Grid, Heading},
-    local_minute, local_second,
-    report_table::{figure_words, flow_cells, left_out_sentence, shortened, user_cell},
+    Style, View,
+    column::Heading,
+    counted, duration,
+    grid::{Grid, Row},
+    local_minute, local_second, push_shown,
+    report_table::{figure_words, fill_flow, push_foot, push_shortened, push_user},
     zone_name,
 };
 use crate::store::{ListedSession, SessionList};
@@ -32,28 +34,21 @@ pub fn sessions_table(
     heading: &SessionsHeading<'_>,
     view: &View<'_>,
 ) -> String {
-    let mut lines = heading_lines(heading, view);
-    lines.push(String::new());
+    let mut text = heading_text(heading, view);
     if list.sessions.is_empty() {
-        lines.push(
-            if heading.open_only {
-                "No SSH session is open."
-            } else {
-                "No SSH session was open in this period."
-            }
-            .to_owned(),
-        );
+        text.push_str(if heading.open_only {
+            "No SSH session is open.\n"
+        } else {
+            "No SSH session was open in this period.\n"
+        });
     } else {
-        lines.extend(fitting_grid(list, heading, view).lines(view));
+        fitting_grid(list, heading, view).write(view, &mut text);
     }
-    if let Some(foot) = left_out_sentence(&list.left_out, view) {
-        lines.push(String::new());
-        lines.push(view.styled(Style::Dim, &foot));
-    }
-    lines.join("\n") + "\n"
+    push_foot(&mut text, &list.left_out, view);
+    text
 }
 
-fn heading_lines(heading: &SessionsHeading<'_>, view: &View<'_>) -> Vec<String> {
+fn heading_text(heading: &SessionsHeading<'_>, view: &View<'_>) -> String {
     let title = if heading.open_only {
         "Open SSH sessions"
     } else {
@@ -69,7 +64,7 @@ fn heading_lines(heading: &SessionsHeading<'_>, view: &View<'_>) -> Vec<String> 
         ),
         None => format!("{zone}, {figure} since they were opened"),
     };
-    vec![view.styled(Style::Bold, title), period]
+    format!("{}\n{period}\n\n", view.styled(Style::Bold, title))
 }
 
 /// What can be done without, the first to go first.
@@ -137,84 +132,82 @@ fn grid(
     if has(Detail::Total) {
         headings.push(Heading::figures("Total"));
     }
-    let mut grid = Grid {
-        headings,
-        ..Grid::default()
-    };
+    let mut grid = Grid::new(headings);
     for session in &list.sessions {
-        grid.rows.push(cells(session, heading, view, details));
+        fill_row(grid.row(), session, heading, view, details);
     }
-    let mut total = vec![String::new(); words];
-    total[user] = counted(
-        u64::try_from(list.sessions.len()).unwrap_or(u64::MAX),
-        "session",
-        "sessions",
-    );
-    total.extend(flow_cells(view.figure(list.total.traffic), view));
-    total.truncate(grid.headings.len());
-    grid.total = Some(total);
+    let mut total = grid.total();
+    total.skip(user);
+    let sessions = u64::try_from(list.sessions.len()).unwrap_or(u64::MAX);
+    total.text(&counted(sessions, "session", "sessions"));
+    total.skip(words - user - 1);
+    fill_flow(&mut total, list.total.traffic, view);
     grid
 }
 
-fn cells(
+/// The total of both directions comes last, and is dropped without a column.
+fn fill_row(
+    mut row: Row<'_>,
     session: &ListedSession,
     heading: &SessionsHeading<'_>,
     view: &View<'_>,
     details: &[Detail],
-) -> Vec<String> {
+) {
     let has = |detail| details.contains(&detail);
     let record = &session.record;
     let closed = record.closed.as_ref();
-    let mut cells = Vec::new();
     if has(Detail::Session) {
-        cells.push(session.id.to_string());
+        row.cell(|text| push_shown(text, session.id));
     }
-    cells.push(user_cell(&session.who, view));
+    row.cell(|text| push_user(text, &session.who, view));
     if has(Detail::From) {
-        let peer = record.peer.known_ip();
-        cells.push(peer.map_or_else(|| view.nothing().to_owned(), |ip| ip.to_string()));
+        row.known(record.peer.known_ip(), view, push_shown);
     }
     if has(Detail::Login) {
-        cells.push(login_cell(session, view));
+        row.cell(|text| push_login(text, session, view));
     }
-    cells.push(if has(Detail::Seconds) {
-        local_second(record.opened, heading.zone)
+    if has(Detail::Seconds) {
+        row.text(&local_second(record.opened, heading.zone));
     } else {
-        local_minute(record.opened, heading.zone)
-    });
+        row.text(&local_minute(record.opened, heading.zone));
+    }
     if has(Detail::Lasted) {
         let end = closed.map_or(heading.now, |closing| closing.at);
         let lasted = duration(end.duration_since(record.opened));
-        cells.push(if closed.is_none() && !has(Detail::Ended) {
-            format!("open {lasted}")
-        } else {
-            lasted
+        row.cell(|text| {
+            if closed.is_none() && !has(Detail::Ended) {
+                text.push_str("open ");
+            }
+            text.push_str(&lasted);
         });
     }
     if has(Detail::Ended) {
-        cells.push(closed.map_or_else(
-            || "open".to_owned(),
-            |closing| printed_name(&shortened(&closing.reason, 32, view)),
-        ));
+        row.cell(|text| match closed {
+            Some(closing) => push_printed(text, &closing.reason, 32, view),
+            None => text.push_str("open"),
+        });
     }
-    cells.extend(flow_cells(view.figure(session.traffic), view));
-    if !has(Detail::Total) {
-        cells.pop();
-    }
-    cells
+    fill_flow(&mut row, session.traffic, view);
 }
 
 /// The key's name or fingerprint, else how the login was made.
-fn login_cell(session: &ListedSession, view: &View<'_>) -> String {
+fn push_login(text: &mut String, session: &ListedSession, view: &View<'_>) {
     let login = session.record.login.as_ref();
     let credential = login.and_then(|login| login.credential.as_ref());
     let method = login.and_then(|login| login.method.as_deref());
     match (credential, method) {
         (Some(credential), _) => match view.keys.get(credential.as_str()) {
-            Some(name) => printed_name(name),
-            None => printed_name(&shortened(credential.as_str(), 20, view)),
+            Some(name) => text.push_str(&printed_name(name)),
+            None => push_printed(text, credential.as_str(), 20, view),
         },
-        (None, Some(method)) => printed_name(method),
-        (None, None) => view.nothing().to_owned(),
+        (None, Some(method)) => text.push_str(&printed_name(method)),
+        (None, None) => text.push_str(view.nothing()),
     }
+}
+
+/// A text's beginning as people read it.
+fn push_printed(text: &mut String, words: &str, length: usize, view: &View<'_>) {
+    let mut beginning = String::new();
+    push_shortened(&mut beginning, words, length, view);
+    text.push_str(&printed_name(&beginning));
 }

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 /// The text with every character that could deceive shown as an escape.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(deceives) {
+    if is_plain(text) || !text.contains(deceives) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 8);
@@ -29,7 +29,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn printable_json(json: String) -> String {
     let deceives = |character| deceives(character) && character != '\n';
-    if !json.contains(deceives) {
+    if is_plain(&json) || !json.contains(deceives) {
         return json;
     }
     let mut shown = String::with_capacity(json.len() + 8);
@@ -43,6 +43,36 @@ pub fn printable_json(json: String) -> String {
         }
     }
     shown
+}
+
+/// A text where it is not longer than so many characters, else as many of them as
+/// are kept, and dots.
+pub(super) fn push_beginning(
+    shown: &mut String,
+    text: &str,
+    longest: usize,
+    kept: usize,
+    unicode: bool,
+) {
+    if text.len() <= longest || text.chars().count() <= longest {
+        shown.push_str(text);
+        return;
+    }
+    shown.extend(text.chars().take(kept));
+    shown.push_str(dots(unicode));
+}
+
+/// What stands for what is left out.
+pub(super) fn dots(unicode: bool) -> &'static str {
+    if unicode { "…" } else { "..." }
+}
+
+/// Whether there are only ASCII's own signs and spaces in it, as nearly always:
+/// told at a glance, many bytes at once.
+fn is_plain(text: &str) -> bool {
+    let is_sign = |byte: &u8| (b' '..=b'~').contains(byte);
+    let all = |bytes: &[u8]| bytes.iter().fold(true, |all, byte| all & is_sign(byte));
+    text.as_bytes().chunks(64).all(all)
 }
 
 fn deceives(character: char) -> bool {
@@ -78,6 +108,12 @@ mod tests {
         #[test]
         fn no_control_is_left(text in any::<String>()) {
             prop_assert!(!printable(&text).contains(deceives));
+        }
+
+        #[test]
+        fn plain_text_deceives_nobody(text in "[ -~]{0,150}[\u{0}-\u{ff}]?") {
+            prop_assert!(!is_plain(&text) || !text.contains(deceives));
+            prop_assert_eq!(is_plain(&text), text.chars().all(|sign| (' '..='~').contains(&sign)));
         }
 
         #[test]

@@ -95,6 +95,23 @@ impl Rows for LedgerRows<'_> {
         Ok(())
     }
 
+    /// The same rows, and of each no more than whose it is.
+    fn session_counts(
+        &mut self,
+        _: &[i64],
+        period: Period,
+        mut each: impl FnMut(RowId, u64),
+    ) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT account FROM session WHERE end_minute >= ?1 AND begin_minute < ?2",
+        )?;
+        let mut rows = statement.query([period.since().0, period.until().0])?;
+        while let Some(row) = rows.next()? {
+            each(id_at(row, 0)?, 1);
+        }
+        Ok(())
+    }
+
     fn sessions(
         &mut self,
         _: &[i64],

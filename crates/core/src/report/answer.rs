@@ -67,16 +67,16 @@ impl<R: Rows> Question<'_, R> {
         Ok(self.builder.finish())
     }
 
-    fn place_accounts(&mut self) -> HashMap<RowId, Place> {
+    fn place_accounts(&mut self) -> Places {
         let since = self.sessions_since();
-        let mut places = HashMap::with_capacity(self.accounts.len());
+        let mut places = Vec::with_capacity(self.accounts.len());
         for account in self.accounts {
             let place = self.builder.place(&subject(account, &self.names));
             let since = since.get(&account.id.host).copied().flatten();
             self.builder.sessions_known_since(place, since);
-            places.insert(account.id, place);
+            places.push((account.id, place));
         }
-        places
+        Places::new(places)
     }
 
     /// By host: from when on it is known how many sessions were open.
@@ -114,7 +114,7 @@ impl<R: Rows> Question<'_, R> {
         &mut self,
         period: Period,
         alike: &Alike,
-        places: &HashMap<RowId, Place>,
+        places: &Places,
     ) -> Result<(), R::Error> {
         let request = self.request;
         let (segments, notes) = plan(
@@ -128,7 +128,7 @@ impl<R: Rows> Question<'_, R> {
         for segment in segments {
             self.rows
                 .amounts(&alike.hosts, segment, request.per, |amount| {
-                    add(builder, places, amount);
+                    places.add(builder, amount);
                 })?;
         }
         for note in notes {
@@ -137,24 +137,20 @@ impl<R: Rows> Question<'_, R> {
         Ok(())
     }
 
-    fn count_sessions(
-        &mut self,
-        alike: &Alike,
-        places: &HashMap<RowId, Place>,
-    ) -> Result<(), R::Error> {
+    fn count_sessions(&mut self, alike: &Alike, places: &Places) -> Result<(), R::Error> {
         let builder = &mut self.builder;
         let period = self.request.period;
         if self.request.per == Per::Total {
             return self
                 .rows
                 .session_counts(&alike.hosts, period, |account, sessions| {
-                    if let Some(&place) = places.get(&account) {
+                    if let Some(place) = places.of(account) {
                         builder.opened_in_period(place, sessions);
                     }
                 });
         }
         self.rows.spans(&alike.hosts, period, |account, span| {
-            if let Some(&place) = places.get(&account) {
+            if let Some(place) = places.of(account) {
                 builder.opened(place, span);
             }
         })
@@ -171,7 +167,7 @@ impl<R: Rows> Question<'_, R> {
             let places = self.place_sessions(&hosts)?;
             let builder = &mut self.builder;
             self.rows.session_minutes(&hosts, period, |amount| {
-                add(builder, &places, amount);
+                places.add(builder, amount);
             })?;
         }
         let kept_since = with.iter().filter_map(|host| host.kept.hours_since).max();
@@ -188,13 +184,13 @@ impl<R: Rows> Question<'_, R> {
 
     /// Counts the sessions of the period, adds their expired minutes, and
     /// gives the places of those whose single minutes are still to be added.
-    fn place_sessions(&mut self, hosts: &[i64]) -> Result<HashMap<RowId, Place>, R::Error> {
+    fn place_sessions(&mut self, hosts: &[i64]) -> Result<Places, R::Error> {
         let period = self.request.period;
         let since = self.sessions_since();
         let accounts = self.accounts.iter().map(|account| (account.id, account));
         let accounts = accounts.collect::<HashMap<_, _>>();
         let (builder, names) = (&mut self.builder, &self.names);
-        let mut places = HashMap::new();
+        let mut places = Vec::new();
         let (mut cut, mut merged) = (0, 0);
         self.rows.sessions(hosts, period, |session| {
             let host = session.id.host;
@@ -224,7 +220,7 @@ impl<R: Rows> Question<'_, R> {
                 }
                 _ => {}
             }
-            places.insert(session.id, place);
+            places.push((session.id, place));
         })?;
         if cut > 0 {
             self.builder.note(Note::SessionsCut { sessions: cut });
@@ -232,7 +228,7 @@ impl<R: Rows> Question<'_, R> {
         if merged > 0 {
             self.builder.note(Note::SessionsMerged { sessions: merged });
         }
-        Ok(places)
+        Ok(Places::new(places))
     }
 }
 
@@ -246,9 +242,33 @@ fn subject(account: &Account, names: &HashMap<i64, HostName>) -> Key {
     }
 }
 
-fn add(builder: &mut Builder, places: &HashMap<RowId, Place>, amount: Amount) {
-    if let Some(&place) = places.get(&amount.of) {
-        builder.moved(place, amount.at, amount.traffic);
+/// Where the figures of accounts or sessions belong. It is asked for every row.
+struct Places(Vec<(RowId, Place)>);
+
+impl Places {
+    fn new(mut places: Vec<(RowId, Place)>) -> Self {
+        places.sort_unstable_by_key(|(id, _)| *id);
+        Self(places)
+    }
+
+    fn of(&self, id: RowId) -> Option<Place> {
+        // The numbers of one ledger follow one another, nearly always without a gap.
+        let (first, _) = self.0.first()?;
+        let guess = id.id.checked_sub(first.id);
+        let guess = guess.and_then(|guess| usize::try_from(guess).ok());
+        if let Some((known, place)) = guess.and_then(|guess| self.0.get(guess))
+            && *known == id
+        {
+            return Some(*place);
+        }
+        let found = self.0.binary_search_by_key(&id, |(known, _)| *known);
+        found.ok().map(|found| self.0[found].1)
+    }
+
+    fn add(&self, builder: &mut Builder, amount: Amount) {
+        if let Some(place) = self.of(amount.of) {
+            builder.moved(place, amount.at, amount.traffic);
+        }
     }
 }
 

@@ -245,6 +245,45 @@ fn two_hosts() -> Memory {
 }
 
 #[test]
+fn places_are_found_with_gaps_and_of_many_hosts() {
+    let ids = [
+        (0, 3),
+        (0, 1),
+        (0, 2),
+        (0, 9),
+        (7, 2),
+        (7, i64::MAX),
+        (-1, i64::MIN),
+    ];
+    let ids = ids.map(|(host, id)| RowId { host, id });
+    let request = request(&[By::User], Per::Total);
+    let mut builder = Builder::new(request, &[], None);
+    let mut place = |id: RowId| {
+        builder.place(&Key {
+            user: Some(Who::User(UserName::new(format!("{id:?}")))),
+            ..Key::default()
+        })
+    };
+    let known = ids.map(|id| (id, place(id)));
+    let places = Places::new(known.to_vec());
+    for (id, place) in known {
+        assert_eq!(places.of(id), Some(place), "{id:?}");
+    }
+    for (host, id) in [
+        (0, 0),
+        (0, 4),
+        (0, 10),
+        (7, 3),
+        (8, 2),
+        (0, i64::MIN),
+        (-1, i64::MAX),
+    ] {
+        assert_eq!(places.of(RowId { host, id }), None);
+    }
+    assert_eq!(Places::new(Vec::new()).of(ids[0]), None);
+}
+
+#[test]
 fn a_user_is_one_over_all_hosts() {
     for adds_up in [false, true] {
         let mut memory = two_hosts();

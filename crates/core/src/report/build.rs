@@ -1,10 +1,14 @@
 //! Gathers what the ledger's rows hold into the rows of a report.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{Account, Key, Note, Per, Report, Request, Row, Sum, Who};
 use crate::{
-    time::{Buckets, Unit},
+    time::{Bucket, Buckets, Unit},
     units::{Flow, Minute, Traffic},
 };
 
@@ -46,9 +50,10 @@ pub struct Builder {
     request: Request,
     buckets: Option<Buckets>,
     chosen: Option<HashSet<Who>>,
-    groups: Vec<Key>,
-    group_of: HashMap<Key, Group>,
-    cells: HashMap<(Group, Minute), Traffic>,
+    groups: Vec<Arc<Key>>,
+    group_of: HashMap<Arc<Key>, Group>,
+    /// By group, in its place: what was moved in its buckets.
+    cells: Vec<Vec<(Minute, Traffic)>>,
     /// By group, in its place: how many sessions came and went.
     changes: Vec<Changes>,
     /// By group, in its place: from when on its sessions are known.
@@ -93,7 +98,7 @@ impl Builder {
             chosen,
             groups: Vec::new(),
             group_of: HashMap::new(),
-            cells: HashMap::new(),
+            cells: Vec::new(),
             changes: Vec::new(),
             known_since: Vec::new(),
             sessions: 0,
@@ -125,7 +130,9 @@ impl Builder {
             return Place::Shown(group);
         }
         let group = Group(self.groups.len());
+        let key = Arc::new(key);
         self.groups.push(key.clone());
+        self.cells.push(Vec::new());
         self.changes.push(Changes::default());
         self.known_since.push(None);
         self.group_of.insert(key, group);
@@ -151,8 +158,7 @@ impl Builder {
         match place {
             Place::Shown(group) => {
                 let start = self.bucket_start(at);
-                let cell = self.cells.entry((group, start)).or_default();
-                *cell = cell.plus(traffic);
+                add(&mut self.cells[group.0], start, traffic);
             }
             Place::LeftOut => self.left_out.traffic = self.left_out.traffic.plus(traffic),
             Place::Ignored => {}
@@ -182,14 +188,19 @@ impl Builder {
         match place {
             Place::Shown(group) => {
                 self.sessions += sessions;
-                let first = self.bucket_start(span.begin.max(period.since()));
+                let first = self.bucket(span.begin.max(period.since()));
                 // A damaged ledger's session may end before it begins.
                 let last = span
                     .end
                     .map_or(period.until(), |end| end.max(span.begin).next());
-                let after = self.bucket_end(Minute(last.min(period.until()).0 - 1));
+                let last = Minute(last.min(period.until()).0 - 1);
+                let after = if first.contains(last) {
+                    first.end
+                } else {
+                    self.bucket(last).end
+                };
                 let changes = &mut self.changes[group.0];
-                count(&mut changes.first_seen, first, sessions);
+                count(&mut changes.first_seen, first.start, sessions);
                 count(&mut changes.gone, after, sessions);
             }
             Place::LeftOut => {
@@ -218,28 +229,7 @@ impl Builder {
         if self.request.per == Per::Total {
             self.add_idle_groups();
         }
-        let mut cells = std::mem::take(&mut self.cells)
-            .into_iter()
-            .collect::<Vec<_>>();
-        cells.sort_unstable_by_key(|(cell, _)| *cell);
-        let mut rows = Vec::with_capacity(cells.len());
-        let mut changes = std::mem::take(&mut self.changes);
-        let mut open = OpenCount::new(&mut changes);
-        for ((group, start), traffic) in cells {
-            let sessions = open.at(group, start);
-            rows.push(Row {
-                start,
-                key: self.groups[group.0].clone(),
-                sum: Sum {
-                    sessions: covers(self.known_since[group.0], start).then_some(sessions),
-                    traffic,
-                },
-            });
-        }
-        rows.sort_by(|one, other| {
-            let size = |row: &Row| std::cmp::Reverse(size(row.sum.traffic));
-            (one.start, size(one), &one.key).cmp(&(other.start, size(other), &other.key))
-        });
+        let rows = self.rows();
         let traffic = rows
             .iter()
             .fold(Traffic::default(), |sum, row| sum.plus(row.sum.traffic));
@@ -260,31 +250,80 @@ impl Builder {
         }
     }
 
+    /// The rows in their order. They can be tens of thousands, so that what is sorted
+    /// is small.
+    fn rows(&mut self) -> Vec<Row> {
+        let mut cells = std::mem::take(&mut self.cells);
+        cells.iter_mut().for_each(merge);
+        let ranks = self.ranks();
+        let mut order = Vec::with_capacity(cells.iter().map(Vec::len).sum());
+        for (group, cells) in cells.iter().enumerate() {
+            for (place, (start, traffic)) in cells.iter().enumerate() {
+                let rank = Reverse(size(*traffic));
+                order.push((*start, rank, ranks[group], group, place));
+            }
+        }
+        order.sort_unstable();
+        let changes = std::mem::take(&mut self.changes);
+        let open = changes.into_iter().map(OpenCount::of).collect::<Vec<_>>();
+        let keys = std::mem::take(&mut self.groups);
+        let rows = order.into_iter().map(|(start, _, _, group, place)| {
+            let (_, traffic) = cells[group][place];
+            let is_known = covers(self.known_since[group], start);
+            Row {
+                start,
+                key: keys[group].clone(),
+                sum: Sum {
+                    sessions: is_known.then(|| open[group].at(start)),
+                    traffic,
+                },
+            }
+        });
+        rows.collect()
+    }
+
+    /// Each group's place in the order of their keys.
+    fn ranks(&self) -> Vec<usize> {
+        let mut groups = (0..self.groups.len()).collect::<Vec<_>>();
+        groups.sort_unstable_by_key(|group| &self.groups[*group]);
+        let mut ranks = vec![0; groups.len()];
+        for (rank, group) in groups.into_iter().enumerate() {
+            ranks[group] = rank;
+        }
+        ranks
+    }
+
     /// Who was there without moving a byte has a row too, where a row stands
     /// for the whole period.
     fn add_idle_groups(&mut self) {
         let since = self.request.period.since();
-        for (group, changes) in self.changes.iter().enumerate() {
+        for (cells, changes) in self.cells.iter_mut().zip(&self.changes) {
             if !changes.first_seen.is_empty() {
-                self.cells.entry((Group(group), since)).or_default();
+                add(cells, since, Traffic::default());
             }
         }
     }
 
     /// The first minute of the bucket, within the period.
     fn bucket_start(&mut self, at: Minute) -> Minute {
-        let since = self.request.period.since();
-        match &mut self.buckets {
-            Some(buckets) => buckets.of(at).start.max(since),
-            None => since,
-        }
+        self.bucket(at).start
     }
 
-    fn bucket_end(&mut self, at: Minute) -> Minute {
-        let until = self.request.period.until();
+    /// The part of a bucket that lies within the period.
+    fn bucket(&mut self, at: Minute) -> Bucket {
+        let (since, until) = (self.request.period.since(), self.request.period.until());
         match &mut self.buckets {
-            Some(buckets) => buckets.of(at).end.min(until),
-            None => until,
+            Some(buckets) => {
+                let Bucket { start, end } = buckets.of(at);
+                Bucket {
+                    start: start.max(since),
+                    end: end.min(until),
+                }
+            }
+            None => Bucket {
+                start: since,
+                end: until,
+            },
         }
     }
 }
@@ -297,6 +336,35 @@ fn covers(since: Option<Minute>, start: Minute) -> bool {
 /// What rows are sorted by.
 fn size(traffic: Traffic) -> u64 {
     traffic.wire.or(traffic.payload).map_or(0, Flow::total)
+}
+
+/// Adds to what was moved in a bucket. Rows come in the order of their time or
+/// nearly so: the last bucket is nearly always the right one, and a bucket may be
+/// there more than once until they are merged. That is done before the list grows,
+/// lest it hold a row each where rows come otherwise.
+fn add(cells: &mut Vec<(Minute, Traffic)>, start: Minute, traffic: Traffic) {
+    match cells.last_mut() {
+        Some((last, sum)) if *last == start => *sum = sum.plus(traffic),
+        _ => {
+            if cells.len() == cells.capacity() {
+                merge(cells);
+                cells.reserve(cells.len() + 1);
+            }
+            cells.push((start, traffic));
+        }
+    }
+}
+
+/// Leaves each bucket once, in the order of time.
+fn merge(cells: &mut Vec<(Minute, Traffic)>) {
+    cells.sort_by_key(|(start, _)| *start);
+    cells.dedup_by(|(start, traffic), (kept, sum)| {
+        let is_same = *start == *kept;
+        if is_same {
+            *sum = sum.plus(*traffic);
+        }
+        is_same
+    });
 }
 
 /// In which buckets a group's sessions were first seen, and from which on they
@@ -315,47 +383,31 @@ fn count(changes: &mut Vec<(Minute, u64)>, at: Minute, sessions: u64) {
     }
 }
 
-/// How many sessions were open, asked for in ascending order of group and start.
-struct OpenCount<'a> {
-    changes: &'a mut [Changes],
-    group: Option<Group>,
-    seen: (usize, u64),
-    gone: (usize, u64),
-}
+/// How many of a group's sessions were open in a bucket.
+struct OpenCount(Changes);
 
-impl<'a> OpenCount<'a> {
-    fn new(changes: &'a mut [Changes]) -> Self {
-        Self {
-            changes,
-            group: None,
-            seen: (0, 0),
-            gone: (0, 0),
+impl OpenCount {
+    fn of(mut changes: Changes) -> Self {
+        for counted in [&mut changes.first_seen, &mut changes.gone] {
+            counted.sort_unstable();
+            let mut sum = 0;
+            for (_, number) in counted {
+                sum += *number;
+                *number = sum;
+            }
         }
+        Self(changes)
     }
 
-    fn at(&mut self, group: Group, start: Minute) -> u64 {
-        let changes = &mut self.changes[group.0];
-        if self.group != Some(group) {
-            changes.first_seen.sort_unstable();
-            changes.gone.sort_unstable();
-            self.group = Some(group);
-            self.seen = (0, 0);
-            self.gone = (0, 0);
-        }
-        add_up_to(&changes.first_seen, start, &mut self.seen);
-        add_up_to(&changes.gone, start, &mut self.gone);
-        self.seen.1 - self.gone.1
+    fn at(&self, start: Minute) -> u64 {
+        up_to(&self.0.first_seen, start) - up_to(&self.0.gone, start)
     }
 }
 
-/// Goes on adding up what happened until a bucket's start, that one included.
-fn add_up_to(changes: &[(Minute, u64)], start: Minute, (next, sum): &mut (usize, u64)) {
-    while let Some((at, number)) = changes.get(*next)
-        && *at <= start
-    {
-        *sum += number;
-        *next += 1;
-    }
+/// What happened until a bucket's start, that one included.
+fn up_to(sums: &[(Minute, u64)], start: Minute) -> u64 {
+    let after = sums.partition_point(|(at, _)| *at <= start);
+    after.checked_sub(1).map_or(0, |last| sums[last].1)
 }
 
 /// The unit of a report's buckets, where it has any.
@@ -484,6 +536,33 @@ mod tests {
         asked.selection.nameless = true;
         let mut builder = Builder::new(asked, &[], None);
         assert!(matches!(builder.place(&nameless), Place::Shown(_)));
+    }
+
+    #[test]
+    fn rows_in_any_order_add_up() {
+        let mut builder = Builder::new(request(Per::Bucket(Unit::Hour)), &[], None);
+        let alice = builder.place(&subject("alice"));
+        for minute in [70, 5, 65, 130, 6, 5] {
+            builder.moved(alice, Minute(minute), bytes(minute.unsigned_abs()));
+        }
+        let rows = builder.finish().rows.into_iter();
+        let rows = rows.map(|row| (row.start.0, row.sum.traffic));
+        assert_eq!(
+            rows.collect::<Vec<_>>(),
+            [(0, bytes(16)), (60, bytes(135)), (120, bytes(130))]
+        );
+    }
+
+    #[test]
+    fn rows_in_any_order_take_no_room_of_their_own() {
+        let mut cells = Vec::new();
+        for row in 0..10_000 {
+            add(&mut cells, Minute(row % 5), bytes(1));
+        }
+        assert!(cells.capacity() <= 32, "{}", cells.capacity());
+        merge(&mut cells);
+        let expected = (0..5).map(|start| (Minute(start), bytes(2_000)));
+        assert_eq!(cells, expected.collect::<Vec<_>>());
     }
 
     #[test]

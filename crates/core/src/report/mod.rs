@@ -11,7 +11,7 @@ mod plan;
 mod rows;
 mod selection;
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 pub use answer::answer;
 pub use build::{Builder, Group, Place, SessionSpan};
@@ -130,8 +130,8 @@ pub struct Sum {
 pub struct Row {
     /// The bucket's first minute within the period.
     pub start: Minute,
-    /// What it is about.
-    pub key: Key,
+    /// What it is about; rows about the same share it.
+    pub key: Arc<Key>,
     /// What that adds up to.
     pub sum: Sum,
 }

@@ -43,6 +43,9 @@ impl Who {
 /// A name as people read it: what a terminal would obey or hide is spelled out.
 #[must_use]
 pub fn printed_name(label: &str) -> String {
+    if label.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return label.to_owned();
+    }
     let mut printed = String::with_capacity(label.len());
     for character in label.chars() {
         match character {
