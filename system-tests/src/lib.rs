@@ -22,6 +22,7 @@ mod daemon;
 mod database;
 mod debian;
 mod ground;
+pub mod instructions;
 mod judge;
 mod keeper;
 mod kinds;

@@ -8,6 +8,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::tool::RUNNER_VARIABLE;
+
 /// The workspace's folder.
 pub fn root() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -34,6 +36,17 @@ pub fn sshmeter() -> Result<PathBuf> {
         "sshmeter did not build",
     )?;
     Ok(target().join("release/sshmeter"))
+}
+
+/// The command that counts the instructions of the benches by this runner; what follows
+/// are further words for cargo, or behind `--` for the benches.
+pub fn instructions(runner: &Path) -> Command {
+    let mut benches = cargo();
+    benches
+        .args(["bench", "--quiet", "--package", "benches", "--bench", "instructions"])
+        // Whoever has the name of another there would build them anew.
+        .env(RUNNER_VARIABLE, runner);
+    benches
 }
 
 /// Runs a command that has to succeed.

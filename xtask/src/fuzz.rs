@@ -15,9 +15,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use xtask::build::{root, succeed, target};
-
-use crate::tool::{self, Tool};
+use xtask::{
+    build::{root, succeed, target},
+    tool::{self, Tool},
+};
 
 /// Pinned, as all tools are.
 const CARGO_FUZZ: Tool = Tool {

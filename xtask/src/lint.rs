@@ -3,12 +3,12 @@
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
-use xtask::build::{cargo, root, succeed, target};
-
-use crate::{
-    test,
+use xtask::{
+    build::{cargo, root, succeed, target},
     tool::{self, Tool},
 };
+
+use crate::test;
 
 const CARGO_DENY: Tool = Tool {
     name: "cargo-deny",
@@ -32,7 +32,20 @@ pub(crate) fn run() -> Result<()> {
             .args(["-D", "warnings"]),
         "clippy has something to say",
     )?;
-    // Left out of all targets, since they come last among the tests.
+    // Left out of all targets, since they need what few need.
+    succeed(
+        cargo()
+            .args([
+                "clippy",
+                "--package",
+                "benches",
+                "--all-features",
+                "--locked",
+            ])
+            .args(["--all-targets", "--", "-D", "warnings"]),
+        "clippy has something to say",
+    )?;
+    // So are these, since they come last among the tests.
     succeed(
         cargo()
             .args(["clippy", "--package", "system-tests", "--locked"])

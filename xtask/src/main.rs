@@ -13,7 +13,6 @@ mod lint;
 mod mysql;
 mod tarball;
 mod test;
-mod tool;
 mod unpacked;
 mod workbench;
 

@@ -53,6 +53,7 @@ const NEEDED: &[(&str, &str)] = &[
         "debian-archive-keyring",
     ),
     ("perl", "perl-base"),
+    ("gawk", "gawk"),
     ("mariadbd", "mariadb-server"),
     ("mariadb-install-db", "mariadb-server"),
     ("mariadb", "mariadb-client"),
@@ -63,6 +64,7 @@ const NEEDED: &[(&str, &str)] = &[
     ("openssl", "openssl"),
     ("/usr/share/zoneinfo/Asia/Kathmandu", "tzdata"),
     ("lintian", "lintian"),
+    ("valgrind", "valgrind"),
 ];
 
 /// The same for `cargo xtask deb`, and what sshmeter itself is built with.

@@ -19,13 +19,11 @@ use xtask::{
     build::{root, said, succeed},
     debian::{self, Release, clear},
     packages,
+    tool::{self, Tool},
 };
 
 use self::{changelog::Changelog, site::Site};
-use crate::{
-    copyright,
-    tool::{self, Tool},
-};
+use crate::copyright;
 
 const CARGO_DEB: Tool = Tool {
     name: "cargo-deb",

@@ -1,16 +1,22 @@
-//! What the last tests need: Debian systems, packages for them, the static release.
+//! What the last tests need: Debian systems, packages for them, the static release, and
+//! the benches with what runs them.
 //!
 //! It takes minutes to make, and is needed by few. What cannot be had from the network
 //! is said, and its tests say that they are left out; what cannot be built of it fails
 //! the run.
 
 use std::{
+    path::PathBuf,
     process::{Command, Stdio},
     thread::{self, JoinHandle},
 };
 
 use anyhow::Result;
-use xtask::debian::{Release, build_image, system_image};
+use xtask::{
+    build,
+    debian::{Release, build_image, system_image},
+    tool::{self, GUNGRAUN_RUNNER},
+};
 
 use super::LAST;
 use crate::{busybox, deb, tarball};
@@ -18,6 +24,7 @@ use crate::{busybox, deb, tarball};
 /// What the last tests need, as far as this machine can make it.
 pub(super) struct Last {
     on_debian: bool,
+    instructions: bool,
     tarball: bool,
 }
 
@@ -25,12 +32,13 @@ impl Last {
     /// What these tests need. What is installed for it is installed now, since the
     /// machines of other tests see this one's files.
     pub(super) fn of(tests: &[&str]) -> Self {
-        let [on_debian, tarball] = LAST.map(|test| tests.contains(&test));
+        let [on_debian, instructions, tarball] = LAST.map(|test| tests.contains(&test));
         if tarball {
             busybox::unpack();
         }
         Self {
             on_debian,
+            instructions,
             tarball: tarball && made("the static release", tarball::have_tools()).is_some(),
         }
     }
@@ -48,8 +56,19 @@ impl Last {
     pub(super) fn make(self) -> bool {
         let debian = !self.on_debian || make_debian();
         let tarball = !self.tarball || made("the static release", tarball::make()).is_some();
-        debian && tarball
+        let benches = !self.instructions || make_benches();
+        debian && tarball && benches
     }
+}
+
+fn make_benches() -> bool {
+    let ours = || made("what runs the benches", tool::installed(&GUNGRAUN_RUNNER));
+    let runner = tool::named_runner().or_else(ours);
+    let build = |runner: &PathBuf| {
+        let mut benches = build::instructions(runner);
+        build::succeed(benches.arg("--no-run"), "they did not build")
+    };
+    runner.is_none_or(|runner| made("the benches", build(&runner)).is_some())
 }
 
 fn make_debian() -> bool {

@@ -10,7 +10,10 @@ mod tally;
 use std::{env, path::PathBuf, process::Command, thread};
 
 use anyhow::{Result, ensure};
-use xtask::{build, packages};
+use xtask::{
+    build, packages,
+    tool::{self, GUNGRAUN_RUNNER, RUNNER_VARIABLE},
+};
 
 use self::{
     last::{Last, made},
@@ -22,7 +25,7 @@ use crate::{deb, mysql};
 const THREADS: &str = "RUST_TEST_THREADS";
 
 /// The tests that come last: system-tests' `Cargo.toml` leaves them out of others.
-pub(crate) const LAST: [&str; 2] = ["debian", "tarball"];
+pub(crate) const LAST: [&str; 3] = ["debian", "instructions", "tarball"];
 
 /// Those that need the Debian package of this machine's release.
 const OF_PACKAGE: [&str; 3] = ["debian", "docs", "package"];
@@ -102,6 +105,9 @@ impl Tests<'_> {
             .env("SSHMETER_BIN", &self.sshmeter);
         if let Some(package) = &self.package {
             tests.env("SSHMETER_DEB", package);
+        }
+        if let Some(runner) = tool::named_runner().or_else(|| tool::present(&GUNGRAUN_RUNNER)) {
+            tests.env(RUNNER_VARIABLE, runner);
         }
         if env::var_os(THREADS).is_none() {
             tests.env(THREADS, threads().to_string());
