@@ -95,7 +95,7 @@ pub(crate) fn stands_on(name: &str, missing: Option<&str>) -> bool {
 }
 
 /// Says so; gives that the test cannot run.
-fn left_out(name: &str, reason: &str) -> bool {
+pub(crate) fn left_out(name: &str, reason: &str) -> bool {
     assert!(
         env::var_os(MUST_RUN).is_none(),
         "{name} has to run ({MUST_RUN} is set), but {reason}"

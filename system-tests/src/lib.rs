@@ -13,6 +13,7 @@
 pub mod book;
 mod boot;
 mod busybox;
+mod caller;
 mod capture;
 mod client;
 mod clock;
@@ -38,10 +39,12 @@ mod process;
 mod root;
 mod rules;
 mod service;
+pub mod told;
 mod users;
 mod wire;
 
 pub use busybox::{Busybox, has_release, release, stands_on_busybox};
+pub use caller::Caller;
 pub use capture::{Capture, Truth};
 pub use client::{Client, Family, OpenVisit, Visit, VisitBuilder};
 pub use counter::{Counter, Counts};

@@ -48,17 +48,8 @@ enum Command {
     },
     /// Count the same traffic by sshmeter and by other meters, beside a packet capture.
     Compare,
-    /// Measure what each meter costs a stream of the server, and many hosts a mirror.
-    Bench {
-        /// What to measure; all there is, if not said.
-        #[arg(value_enum)]
-        part: Option<bench::Part>,
-        /// For `mirror`: how many hosts, users on each, and minutes.
-        sizes: Vec<usize>,
-        /// How often everything is measured.
-        #[arg(long, default_value_t = 9)]
-        rounds: usize,
-    },
+    /// Measure what metering costs, and write the ratios into docs/performance.md.
+    Bench(bench::Arguments),
     /// Kill the daemon at random moments over live traffic, and hold its ledger against the capture.
     Crash {
         /// How often.
@@ -79,11 +70,7 @@ fn main() -> ExitCode {
         Command::Book => book::run(),
         Command::Debian { release, command } => debian::run(release, &command),
         Command::Compare => compare::run(),
-        Command::Bench {
-            part,
-            sizes,
-            rounds,
-        } => bench::run(part, &sizes, rounds),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Crash { rounds } => crash::run(rounds),
         Command::Outage { rounds } => outage::run(rounds),
     };

@@ -1,14 +1,14 @@
-//! One TCP stream as fast as it goes, for `cargo xtask bench`: `stream serve PORT`
-//! sends what it is asked for, `stream draw ADDRESS:PORT` asks. Both end when
-//! standard input does.
+//! TCP streams as fast as they go, for `cargo xtask bench`: `stream serve PORT` sends
+//! what it is asked for, `stream draw ADDRESS:PORT COUNT` asks, over so many
+//! connections at once. Both end when standard input does.
 //!
-//! `draw` connects, says `port PORT`, its own, and then does, for each line
+//! `draw` connects, says `PORT…`, its own, and then does, for each line
 //! `WARM-UP MEASURED` of its input, in milliseconds, one measurement, and says
 //! `BYTES NANOSECONDS`, of the measured time, and `ALL`, how many bytes there were
-//! since it connected. The connection stays the same.
+//! since it connected. The connections stay the same.
 //!
 //! What comes is thrown away in the kernel, uncopied: the sender, whose side is
-//! the server's, shall be what limits the stream, not its client.
+//! the server's, shall be what limits the streams, not their client.
 
 use std::{
     io::{Read as _, Write as _, stdin},
@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use rustix::net::{RecvFlags, recv};
 
 /// How much is asked for at once.
@@ -34,8 +34,8 @@ fn main() -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["serve", port] => serve(port.parse()?),
-        ["draw", server] => draw(server.parse()?),
-        _ => bail!("stream serve PORT | stream draw ADDRESS:PORT"),
+        ["draw", server, count] => draw(server.parse()?, count.parse()?),
+        _ => bail!("stream serve PORT | stream draw ADDRESS:PORT COUNT"),
     }
 }
 
@@ -63,20 +63,37 @@ fn send_what_is_asked_for(mut stream: TcpStream) -> Result<()> {
     }
 }
 
-fn draw(server: SocketAddr) -> Result<()> {
-    let mut stream = Stream::to(server)?;
-    println!("port {}", stream.socket.local_addr()?.port());
+fn draw(server: SocketAddr, count: usize) -> Result<()> {
+    let streams = (0..count).map(|_| Stream::to(server));
+    let mut streams = streams.collect::<Result<Vec<Stream>>>()?;
+    let ports = streams.iter().map(Stream::port);
+    println!("{}", ports.collect::<Result<Vec<String>>>()?.join(" "));
     for line in stdin().lines() {
         let line = line?;
         let (warm_up, measured) = line.split_once(' ').context("two numbers are asked for")?;
-        stream.draw_for(Duration::from_millis(warm_up.parse()?))?;
-        let (begin, before) = (Instant::now(), stream.received);
-        stream.draw_for(Duration::from_millis(measured.parse()?))?;
-        let (time, bytes) = (begin.elapsed(), stream.received - before);
-        stream.draw_the_rest()?;
-        println!("{bytes} {} {}", time.as_nanos(), stream.received);
+        let times = [warm_up.parse()?, measured.parse()?].map(Duration::from_millis);
+        let (bytes, time) = draw_from_all(&mut streams, times)?;
+        let all: u64 = streams.iter().map(|stream| stream.received).sum();
+        println!("{bytes} {} {all}", time.as_nanos());
     }
     Ok(())
+}
+
+/// How many bytes came in the measured time, and how long it was in the end.
+fn draw_from_all(streams: &mut [Stream], times: [Duration; 2]) -> Result<(u64, Duration)> {
+    let drawn = thread::scope(|scope| {
+        let drawing: Vec<_> = streams
+            .iter_mut()
+            .map(|stream| scope.spawn(move || stream.draw_in(times)))
+            .collect();
+        let ended = drawing.into_iter().map(thread::ScopedJoinHandle::join);
+        ended
+            .map(|drawn| drawn.map_err(|_| anyhow!("a stream panicked"))?)
+            .collect::<Result<Vec<(u64, Duration)>>>()
+    })?;
+    let bytes = drawn.iter().map(|(bytes, _)| bytes).sum();
+    let longest = drawn.iter().map(|(_, time)| *time).max();
+    Ok((bytes, longest.context("there are streams")?))
 }
 
 /// A connection that is drawn from.
@@ -99,6 +116,20 @@ impl Stream {
             received: 0,
             nothing: vec![0; CALL],
         })
+    }
+
+    fn port(&self) -> Result<String> {
+        Ok(self.socket.local_addr()?.port().to_string())
+    }
+
+    /// Warms up, and measures.
+    fn draw_in(&mut self, [warm_up, measured]: [Duration; 2]) -> Result<(u64, Duration)> {
+        self.draw_for(warm_up)?;
+        let (begin, before) = (Instant::now(), self.received);
+        self.draw_for(measured)?;
+        let drawn = (self.received - before, begin.elapsed());
+        self.draw_the_rest()?;
+        Ok(drawn)
     }
 
     fn draw_for(&mut self, time: Duration) -> Result<()> {

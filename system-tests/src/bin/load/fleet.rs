@@ -18,7 +18,7 @@ use sshmeter_core::{
 };
 use tokio::runtime::Runtime;
 
-use crate::Part;
+use system_tests::told::Part;
 
 /// Readings that a minute brings together, as by default: the daemon commits each.
 const READINGS: u64 = 6;

@@ -17,31 +17,13 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use serde::Serialize;
 use sshmeter::{
     config::{MirrorConfig, Resolution},
     mirror::address::Address,
 };
+use system_tests::told::Part;
 
 use self::{fleet::Fleet, wire::Wire};
-
-/// What a part took.
-#[derive(Debug, Default, Serialize)]
-struct Part {
-    rounds: usize,
-    rows: usize,
-    /// How long it took, counting into ledgers included.
-    seconds: f64,
-    /// This side's processor time in rounds.
-    round_seconds: f64,
-    /// The same for counting into the ledgers.
-    commit_seconds: f64,
-    /// What went over the wire both ways, headers included.
-    bytes: u64,
-    packets: u64,
-    /// Processor time of commits that note changes, to that of those that do not.
-    list_ratio: Option<f64>,
-}
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -17,11 +17,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use serde::Deserialize;
-use system_tests::Backend;
+use system_tests::{Backend, told::Part};
 use xtask::build;
 
 use self::server::Server;
+use super::{Found, programs::Programs};
 use crate::table::{Table, grouped};
 
 /// How much is simulated.
@@ -78,32 +78,9 @@ const PARTS: [&str; 5] = [
     "list of changes",
 ];
 
-/// What `load` tells of a part.
-#[derive(Debug, Deserialize)]
-struct Took {
-    rounds: usize,
-    rows: usize,
-    seconds: f64,
-    round_seconds: f64,
-    commit_seconds: f64,
-    bytes: u64,
-    packets: u64,
-    list_ratio: Option<f64>,
-}
-
 /// Measures, and prints the tables.
-pub(super) fn run(size: Size) -> Result<()> {
-    let mut programs = build::cargo();
-    programs.args(["build", "--release", "--package", "sshmeter"]);
-    programs.args([
-        "--package",
-        "system-tests",
-        "--bin",
-        "sshmeter",
-        "--bin",
-        "load",
-    ]);
-    build::succeed(&mut programs, "the programs of the bench did not build")?;
+pub(super) fn run(size: Size) -> Result<Found> {
+    Programs::build(&["load"])?;
     println!(
         "{} hosts with {} users each, {} minutes",
         grouped(size.hosts),
@@ -115,7 +92,8 @@ pub(super) fn run(size: Size) -> Result<()> {
             measure(backend, size).with_context(|| format!("{backend:?}"))?;
         }
     }
-    Ok(())
+    // Its figures are the fleet's, whose page says what they mean.
+    Ok(Found::default())
 }
 
 fn measure(backend: Backend, size: Size) -> Result<()> {
@@ -193,7 +171,7 @@ fn parts(server: &Server, child: &mut Child) -> Result<Table> {
         let before = server.usage();
         writeln!(input)?;
         let line = lines.next().context("the hosts ended")??;
-        let took: Took = serde_json::from_str(&line)?;
+        let took: Part = serde_json::from_str(&line)?;
         server.settle();
         let after = server.usage();
         if let Some(ratio) = took.list_ratio {
@@ -210,7 +188,7 @@ fn parts(server: &Server, child: &mut Child) -> Result<Table> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn cells(took: &Took, processor: f64, written: u64) -> Vec<String> {
+fn cells(took: &Part, processor: f64, written: u64) -> Vec<String> {
     let (rounds, rows) = (took.rounds as f64, took.rows as f64);
     let per_row = |figure: f64| {
         if took.rows == 0 {

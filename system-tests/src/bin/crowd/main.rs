@@ -1,11 +1,16 @@
-//! Very many TCP connections at once, for the tests: `crowd hold PORT` accepts
-//! and keeps them, `crowd visit ADDRESS PORT FROM COUNT` makes them. Each moves
-//! a few bytes both ways. All end together when standard input does.
+//! Very many TCP connections at once, for the tests: `crowd hold PORT` accepts and
+//! keeps them, and reads what they send; several may share the port. `crowd visit
+//! ADDRESS PORT FROM COUNT` makes them. Each moves a few bytes both ways. At a line
+//! `move COUNT` the first of them send a few bytes more. All end together when standard
+//! input does. `crowd list PORT TIMES` tells what the kernel alone takes to list them,
+//! and how many it lists.
+
+mod hold;
+mod list;
 
 use std::{
     io::{Read as _, Write as _, stdin},
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
-    thread,
+    net::{IpAddr, SocketAddr, TcpStream},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -29,37 +34,29 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["hold", port] => hold(port.parse()?),
+        ["hold", port] => hold::run(port.parse()?),
         ["visit", address, port, from, count] => {
             let server = SocketAddr::new(address.parse()?, port.parse()?);
             visit(server, from.parse()?, count.parse()?)
         }
-        _ => bail!("crowd hold PORT | crowd visit ADDRESS PORT FROM COUNT"),
+        ["list", port, times] => list::run(port.parse()?, times.parse()?),
+        _ => bail!("crowd hold PORT | visit ADDRESS PORT FROM COUNT | list PORT TIMES"),
     }
 }
 
-fn hold(port: u16) -> Result<()> {
-    let listener = TcpListener::bind(("0.0.0.0", port))?;
-    thread::spawn(move || {
-        let mut held = Vec::new();
-        for stream in listener.incoming() {
-            held.push(stream.and_then(|mut stream| {
-                stream.read_exact(&mut [0; MESSAGE.len()])?;
-                stream.write_all(&MESSAGE)?;
-                Ok(stream)
-            }));
-        }
-    });
-    until_the_end()
-}
-
 fn visit(server: SocketAddr, from: IpAddr, count: usize) -> Result<()> {
-    let held = (0..count)
+    let mut held = (0..count)
         .map(|number| one(server, from).with_context(|| format!("connection {number}")))
         .collect::<Result<Vec<TcpStream>>>()?;
     println!("ready");
-    until_the_end()?;
-    drop(held);
+    for line in stdin().lines() {
+        let line = line?;
+        let count: usize = line.strip_prefix("move ").context("a command")?.parse()?;
+        for stream in held.iter_mut().take(count) {
+            stream.write_all(&MESSAGE)?;
+        }
+        println!("ready");
+    }
     Ok(())
 }
 
@@ -71,10 +68,4 @@ fn one(server: SocketAddr, from: IpAddr) -> Result<TcpStream> {
     stream.write_all(&MESSAGE)?;
     stream.read_exact(&mut [0; MESSAGE.len()])?;
     Ok(stream)
-}
-
-/// The kernel closes everything when the process ends.
-fn until_the_end() -> Result<()> {
-    stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
 }

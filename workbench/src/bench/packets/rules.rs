@@ -1,18 +1,8 @@
 //! What stands in a server's firewall, and how it comes there.
 
-use anyhow::{Result, ensure};
 use system_tests::Keeper;
 
-use super::server::Login;
-
-/// One of the two programs that are called iptables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Variant {
-    /// With nftables underneath.
-    Nft,
-    /// With its own tables in the kernel.
-    Legacy,
-}
+use crate::bench::iptables::Variant;
 
 /// Who counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,41 +55,6 @@ impl Counting {
             }
         }
     }
-}
-
-/// Makes `iptables` and its companions this variant, whatever the machine's are.
-pub(super) fn choose(variant: Variant, server: &Keeper) -> Result<()> {
-    let program = match variant {
-        Variant::Nft => "xtables-nft-multi",
-        Variant::Legacy => "xtables-legacy-multi",
-    };
-    let script = format!(
-        "program=$(command -v {program})
-        for family in iptables ip6tables; do for end in '' -save -restore; do
-            ln -sf $program /usr/sbin/$family$end
-        done; done"
-    );
-    let linked = server.output("/bin/bash", &["-euc", &script]);
-    ensure!(linked.status.success(), "there is no {program}");
-    Ok(())
-}
-
-/// What a script puts for these logins, the first of which it saw first: each
-/// rule goes to the chain's head.
-pub(super) fn script(client: &str, logins: &[Login]) -> String {
-    let mut text = "*filter\n:useraccount - [0:0]\n\
-        -I INPUT -p tcp -j useraccount\n\
-        -I OUTPUT -p tcp -j useraccount\n"
-        .to_owned();
-    for Login { user, port, pid } in logins {
-        let comment = format!("-m comment --comment \"pid:{pid} user:{user}\"");
-        for (end, port_option) in [("-s", "--sport"), ("-d", "--dport")] {
-            text.push_str(&format!(
-                "-I useraccount {end} {client} -p tcp {port_option} {port} {comment}\n"
-            ));
-        }
-    }
-    text + "COMMIT\n"
 }
 
 /// How many rules or elements of sessions there are, two for each.
@@ -157,25 +112,5 @@ mod tests {
             10.76.0.2 . 40001 counter packets 1 bytes 1 comment \"pid:5 user:ab\" }";
         assert_eq!((count(nft), bytes_of("a", nft)), (2, 180));
         assert_eq!((count(""), bytes_of("a", "")), (0, 0));
-    }
-
-    #[test]
-    fn a_script_puts_two_rules_a_session() {
-        let login = Login {
-            user: "a".to_owned(),
-            port: 40_000,
-            pid: 4,
-        };
-        let text = script("10.76.0.2", &[login]);
-        let rules: Vec<&str> = text.lines().filter(|line| line.contains("user:")).collect();
-        assert_eq!(
-            rules,
-            [
-                "-I useraccount -s 10.76.0.2 -p tcp --sport 40000 \
-                 -m comment --comment \"pid:4 user:a\"",
-                "-I useraccount -d 10.76.0.2 -p tcp --dport 40000 \
-                 -m comment --comment \"pid:4 user:a\"",
-            ]
-        );
     }
 }

@@ -5,42 +5,31 @@
 //! of rules, and its ciphers would hide what a packet costs.
 
 use std::{
-    fmt::Write as _,
-    fs::File,
-    io::Write as _,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Result, bail, ensure};
-use system_tests::{Machine, Process};
+use system_tests::{Machine, NOBODY, Process};
 
 use super::{
-    Programs,
-    ground::{self, CLIENT, CROWD_PORT, OTHER_PORT, STREAM_PORT},
-    metering::{LOG, Metering},
+    ground::{self, CROWD_PORT, OTHER_PORT, STREAM_PORT},
     rules::{self, Counting},
-    stream::{Kind, Stream, Turns},
+    stream::{Kind, Streams, Turns},
+};
+use crate::bench::{
+    crowd::Crowd,
+    ground::{CLIENT, machine, peers},
+    iptables,
+    login::{self, Login, write_log},
+    metering::Metering,
+    programs::Programs,
 };
 
-/// The user whose stream is measured.
-const STREAMER: &str = "streamer";
-/// No process of a server gets so far.
-const FIRST_PID: u32 = 3_000_000;
-
+/// The sessions that are measured, and their users.
+const MEASURED: [(Kind, &str); 2] = [(Kind::One, "streamer"), (Kind::Many, "together")];
 /// How long thousands of rules may take to stand, or counters to be read.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A session, as sshd would log it.
-#[derive(Clone, Debug)]
-pub(super) struct Login {
-    /// Who.
-    pub(super) user: String,
-    /// From which port of the client.
-    pub(super) port: u16,
-    /// Who of sshd says so.
-    pub(super) pid: u32,
-}
 
 /// A server and its client.
 #[derive(Debug)]
@@ -49,38 +38,43 @@ pub(super) struct Server {
     sessions: usize,
     // Dropped in this order: processes before the machine that holds them.
     daemon: Option<Metering>,
-    session: Stream,
-    other: Stream,
+    one: Streams,
+    many: Streams,
+    other: Streams,
+    crowd: Crowd,
+    #[expect(dead_code, reason = "they end when this is dropped")]
     processes: Vec<Process>,
     machine: Machine,
-    /// What the session's counter stood at when nothing had been drawn.
-    counted_before: u64,
+    /// What the counters of those that are measured stood at when nothing had been
+    /// drawn.
+    counted_before: [u64; 2],
 }
 
 impl Server {
     /// A server whose sessions are all counted, the stream's too; with none, it
     /// is not.
     pub(super) fn start(counting: Counting, sessions: usize, programs: &Programs) -> Result<Self> {
-        let machine = ground::machine(programs)?;
+        let machine = machine(programs)?;
         if let Some(variant) = counting.iptables() {
-            rules::choose(variant, machine.server())?;
+            iptables::choose(variant, machine.server())?;
         }
         let ports = [STREAM_PORT, OTHER_PORT];
         let served = ports.map(|port| ground::serve(&machine, port));
         let mut server = Self {
             counting,
             sessions,
-            daemon: Metering::start(&machine, counting),
-            session: ground::draw(&machine, STREAM_PORT)?,
-            other: ground::draw(&machine, OTHER_PORT)?,
+            daemon: ground::meter(&machine, counting),
+            one: ground::draw(&machine, Kind::One)?,
+            many: ground::draw(&machine, Kind::Many)?,
+            other: ground::draw(&machine, Kind::Other)?,
+            crowd: Crowd::new(CROWD_PORT),
             processes: served.into_iter().collect::<Result<_>>()?,
             machine,
-            counted_before: 0,
+            counted_before: [0; 2],
         };
-        if let Some(idle) = sessions.checked_sub(1) {
-            server
-                .processes
-                .extend(ground::crowd(&server.machine, idle)?);
+        let measured = MEASURED.iter().map(|(kind, _)| kind.connections()).sum();
+        if let Some(idle) = sessions.checked_sub(measured) {
+            server.crowd.come(&server.machine, idle)?;
         }
         server.log_in()?;
         server.check_order()?;
@@ -97,15 +91,19 @@ impl Server {
             daemon.wake();
             daemon.wait_until_idle()?;
         }
-        let stream = match kind {
-            Kind::Session => &mut self.session,
-            Kind::Other => &mut self.other,
-        };
-        let turns = stream.measure_beside(&mut one.session);
+        let turns = self.streams(kind).measure_beside(one.streams(kind));
         if let Some(daemon) = &self.daemon {
             daemon.rest();
         }
         turns
+    }
+
+    fn streams(&mut self, kind: Kind) -> &mut Streams {
+        match kind {
+            Kind::One => &mut self.one,
+            Kind::Many => &mut self.many,
+            Kind::Other => &mut self.other,
+        }
     }
 
     /// The daemon, where there is one.
@@ -113,8 +111,8 @@ impl Server {
         self.daemon.as_ref()
     }
 
-    /// Makes sure that all sessions still are counted, and the one that was
-    /// measured to the byte or more, as there are headers too.
+    /// Makes sure that all sessions still are counted, and those that were measured
+    /// to the byte or more, as there are headers too.
     pub(super) fn check_counters(&self) -> Result<()> {
         if self.sessions == 0 || self.counting == Counting::Nobody {
             return Ok(());
@@ -123,22 +121,27 @@ impl Server {
             daemon.wake();
         }
         self.wait_until_counted(self.sessions)?;
-        let drawn = self.session.drawn();
-        let is_counted = holds_soon(|| Ok(self.counted()? >= self.counted_before + drawn))?;
+        let drawn = [self.one.drawn(), self.many.drawn()];
+        let is_counted = holds_soon(|| {
+            let counted = self.counted()?;
+            Ok((0..drawn.len())
+                .all(|which| counted[which] >= self.counted_before[which] + drawn[which]))
+        })?;
         ensure!(
             is_counted,
-            "{drawn} bytes of the session were drawn, and not counted"
+            "{drawn:?} bytes of the sessions were drawn, and not counted"
         );
         Ok(())
     }
 
-    /// Makes sure that the session that is measured is at the chain's end.
+    /// Makes sure that the one session that is measured is at the chain's end.
     fn check_order(&self) -> Result<()> {
         if self.sessions == 0 || !self.counting.has_a_chain() {
             return Ok(());
         }
         let listing = self.counting.listing(self.machine.server());
-        let is_last = listing.is_some_and(|listing| rules::is_last(STREAMER, &listing));
+        let (_, user) = MEASURED[0];
+        let is_last = listing.is_some_and(|listing| rules::is_last(user, &listing));
         ensure!(is_last, "the stream's rules are not the last");
         Ok(())
     }
@@ -150,7 +153,7 @@ impl Server {
         match self.counting {
             Counting::Nobody => Ok(()),
             Counting::Script(_) => {
-                let text = rules::script(CLIENT, &logins);
+                let text = login::rules(&logins);
                 self.machine.server().write("/run/rules", &text);
                 self.machine
                     .server()
@@ -159,49 +162,34 @@ impl Server {
             }
             Counting::Sshmeter { .. } => {
                 let (first, others) = logins.split_at(logins.len().min(1));
-                self.write_log(first)?;
+                write_log(self.machine.server(), first)?;
                 self.wait_until_counted(first.len())?;
-                self.write_log(others)?;
+                write_log(self.machine.server(), others)?;
                 self.wait_until_counted(logins.len())
             }
         }
     }
 
-    /// The stream's login, if it is to be counted, then the others'.
+    /// The logins of those that are measured, if they are to be counted, the one
+    /// session's first; then the others'.
     fn logins(&self) -> Result<Vec<Login>> {
-        let mut ports = ground::peers(&self.machine, CROWD_PORT)?;
+        let mut clients = Vec::new();
         if self.sessions > 0 {
-            ports.insert(0, self.session.port());
+            for ((_, user), streams) in MEASURED.iter().zip([&self.one, &self.many]) {
+                let ports = streams.ports().iter();
+                clients.extend(ports.map(|port| ((*user).to_owned(), (CLIENT, *port).into())));
+            }
         }
+        let crowd = peers(&self.machine, CROWD_PORT)?.into_iter().zip(1..);
+        clients.extend(crowd.map(|(peer, number)| (format!("u{number}"), peer)));
         ensure!(
-            ports.len() == self.sessions,
+            clients.len() == self.sessions,
             "{} are connected",
-            ports.len()
+            clients.len()
         );
-        let logins = ports.into_iter().zip(0..).map(|(port, number)| Login {
-            user: match number {
-                0 => STREAMER.to_owned(),
-                _ => format!("u{number}"),
-            },
-            port,
-            pid: FIRST_PID + number,
-        });
+        let logins = clients.into_iter().enumerate();
+        let logins = logins.map(|(number, (user, peer))| Login::new(number, user, peer));
         Ok(logins.collect())
-    }
-
-    fn write_log(&self, logins: &[Login]) -> Result<()> {
-        let server = self.machine.server();
-        let now = server.run("date", &["+%Y-%m-%dT%H:%M:%S.%6N%:z"]);
-        let now = now.trim();
-        let mut text = String::new();
-        for Login { user, port, pid } in logins {
-            writeln!(
-                text,
-                "{now} meter sshd[{pid}]: Accepted password for {user} from {CLIENT} port {port} ssh2"
-            )?;
-        }
-        let mut log = File::options().append(true).open(server.path(LOG))?;
-        Ok(log.write_all(text.as_bytes())?)
     }
 
     fn wait_until_counted(&self, sessions: usize) -> Result<()> {
@@ -227,23 +215,26 @@ impl Server {
             return 0;
         };
         let sessions = daemon.daemon().ask().sessions();
-        let named = |user: &str| user.starts_with('u') || user == STREAMER;
-        sessions.iter().filter(|one| named(&one.user)).count()
+        let sessions = sessions.iter();
+        sessions.filter(|one| one.user != NOBODY).count()
     }
 
-    /// How many bytes of the stream's session are counted, both ways.
-    fn counted(&self) -> Result<u64> {
+    /// How many bytes of the sessions that are measured are counted, both ways.
+    fn counted(&self) -> Result<[u64; 2]> {
+        let users = MEASURED.map(|(_, user)| user);
         if let Some(listing) = self.counting.listing(self.machine.server()) {
-            return Ok(rules::bytes_of(STREAMER, &listing));
+            return Ok(users.map(|user| rules::bytes_of(user, &listing)));
         }
         let Some(daemon) = &self.daemon else {
-            return Ok(0);
+            return Ok([0; 2]);
         };
         let sessions = daemon.daemon().ask().sessions();
-        let his = sessions.iter().filter(|one| one.user == STREAMER);
-        Ok(his
-            .filter_map(|one| Some(one.wire_in? + one.wire_out?))
-            .sum())
+        Ok(users.map(|user| {
+            let theirs = sessions.iter().filter(|one| one.user == user);
+            theirs
+                .filter_map(|one| Some(one.wire_in? + one.wire_out?))
+                .sum()
+        }))
     }
 }
 

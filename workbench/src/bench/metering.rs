@@ -7,15 +7,14 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
-use system_tests::{Daemon, Machine};
+use system_tests::{Answer, Daemon, Machine};
 
-use super::{
-    ground::{CROWD_PORT, STREAM_PORT},
-    rules::Counting,
-};
+use super::processor;
 
 /// Where logins are told.
 pub(super) const LOG: &str = "/var/log/auth.log";
+
+const CONFIG: &str = "/etc/sshmeter/config.toml";
 
 /// How long a daemon may take to catch up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,26 +24,33 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Metering(Daemon);
 
 impl Metering {
-    /// Starts it, where it is to count here.
-    pub(super) fn start(machine: &Machine, counting: Counting) -> Option<Self> {
-        let Counting::Sshmeter { kind, .. } = counting else {
-            return None;
-        };
+    /// Starts it with this config; it says when it takes samples.
+    pub(super) fn start(machine: &Machine, config: &str) -> Self {
         let server = machine.server();
         server.shell(&format!("mkdir -p /etc/sshmeter; touch {LOG}"));
-        server.write(
-            "/etc/sshmeter/config.toml",
-            &format!(
-                "[source]\nkind = \"file\"\npath = \"{LOG}\"\n\
-             [meter]\nkind = \"{kind}\"\nports = [{CROWD_PORT}, {STREAM_PORT}]\n"
-            ),
-        );
-        Some(Self(machine.daemon()))
+        server.write(CONFIG, config);
+        Self(machine.daemon_under(&["env", "SSHMETER_LOG=debug"]))
+    }
+
+    /// Goes on with another config.
+    pub(super) fn configure(&self, machine: &Machine, config: &str) {
+        machine.server().write(CONFIG, config);
+        self.0.signal(Signal::HUP);
     }
 
     /// The daemon itself.
     pub(super) fn daemon(&self) -> &Daemon {
         &self.0
+    }
+
+    /// Stops it; its ledger can be asked on.
+    pub(super) fn stop(self) -> Answer {
+        self.0.stop()
+    }
+
+    /// How many readings it has taken.
+    pub(super) fn readings(&self) -> usize {
+        self.0.words().matches("debug: sample").count()
     }
 
     /// Lets it stand still: its rules go on counting.
@@ -76,15 +82,22 @@ impl Metering {
         Ok(())
     }
 
-    /// Seconds of processor time that it and the programs it ran have used
-    /// (proc_pid_stat(5)).
+    /// Seconds of processor time that it and the programs it ran have used.
     pub(super) fn seconds(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
-        let (_, after_name) = stat.rsplit_once(')').context("a name in brackets")?;
-        let ticks = after_name.split_whitespace().skip(11).take(4);
-        let ticks: Vec<u32> = ticks.map(str::parse).collect::<Result<_, _>>()?;
-        let per_second = u32::try_from(rustix::param::clock_ticks_per_second())?;
-        Ok(f64::from(ticks.iter().sum::<u32>()) / f64::from(per_second))
+        Ok(processor::with_children(self.0.id())?.as_secs_f64())
+    }
+
+    /// What its threads have used, to the nanosecond: that which writes the ledger,
+    /// and before it all the others.
+    pub(super) fn counting_and_ledger(&self) -> Result<[Duration; 2]> {
+        let mut threads = processor::by_threads(self.0.id())?;
+        let ledger = threads.remove("ledger");
+        let ledger = ledger.context("the daemon has no thread called ledger")?;
+        ensure!(
+            threads.contains_key("sshmeter"),
+            "the daemon has no thread called sshmeter"
+        );
+        Ok([threads.values().sum(), ledger])
     }
 
     fn has_children(&self) -> bool {
