@@ -57,14 +57,9 @@ fn store_session(
     if let Some(known) = known
         && known.account != account
     {
-        move_account(connection, calendar, known.session, known.account, account)?;
+        move_account(connection, calendar, known, account)?;
     }
-    rows.write(record, account)?;
-    Ok(Stored {
-        session: known.map_or_else(|| connection.last_insert_rowid(), |known| known.session),
-        account,
-        span: None,
-    })
+    rows.write(record, account, known)
 }
 
 /// The account of a login, made where there is none; without a login, that of

@@ -22,6 +22,7 @@ mod rescue;
 mod retain;
 mod rows;
 mod schema;
+mod session_minutes;
 mod session_rows;
 mod sessions;
 mod verify;

@@ -7,43 +7,28 @@
 //! they may still be named.
 
 use rusqlite::Connection;
-use sshmeter_core::{
-    time::Calendar,
-    units::{Minute, Traffic},
-};
+use sshmeter_core::time::Calendar;
 
 use super::{
-    amounts::{AmountError, Amounts, take, traffic_at},
+    amounts::{AmountError, Amounts, take},
     bucket_sums::BucketSums,
+    session_rows::Stored,
 };
 
-/// Moves a session's amounts from one account's rows to another's.
+/// Moves a session's amounts from its account's rows to another's.
 pub(super) fn move_account(
     connection: &Connection,
     calendar: &Calendar,
-    session: i64,
-    from: i64,
+    known: Stored,
     to: i64,
 ) -> Result<(), AmountError> {
     let mut sums = BucketSums::new(calendar);
-    for (minute, traffic) in minutes_of(connection, session)? {
-        sums.add(to, minute, traffic);
-    }
+    known.each_minute(connection, |row| {
+        sums.add(to, row.minute, row.traffic);
+    })?;
     for ((unit, start, _), traffic) in sums.finish() {
-        take(connection, unit, start, from, traffic)?;
+        take(connection, unit, start, known.account, traffic)?;
         Amounts::of(connection, unit)?.add(start, to, traffic)?;
     }
     Ok(())
-}
-
-fn minutes_of(connection: &Connection, session: i64) -> rusqlite::Result<Vec<(Minute, Traffic)>> {
-    connection
-        .prepare_cached(
-            "SELECT minute, wire_in, wire_out, payload_in, payload_out
-             FROM minute WHERE session = ?1",
-        )?
-        .query_map([session], |row| {
-            Ok((Minute(row.get(0)?), traffic_at(row, 1)?))
-        })?
-        .collect()
 }

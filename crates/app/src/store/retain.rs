@@ -247,7 +247,9 @@ fn delete_sessions(connection: &Connection, before: Minute) -> Result<usize, Amo
         .prepare_cached(&format!(
             "DELETE FROM session WHERE id IN
                  (SELECT id FROM session WHERE end_minute < ?1
-                  AND NOT EXISTS (SELECT 1 FROM minute WHERE minute.session = session.id)
+                  AND NOT EXISTS (SELECT 1 FROM minute
+                      WHERE minute BETWEEN begin_minute AND end_minute
+                        AND minute.session = session.id)
                   LIMIT {STEP_ROWS})"
         ))?
         .execute([before.0])?;

@@ -20,7 +20,7 @@ pub const OPEN: i64 = i64::MAX;
 
 /// The steps from an empty file to the newest format; a ledger's
 /// `user_version` is the number of steps it has behind it.
-pub(super) const MIGRATIONS: &[&str] = &[FORMAT_1, FORMAT_2, FORMAT_3];
+pub(super) const MIGRATIONS: &[&str] = &[FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4];
 
 const FORMAT_1: &str = "
 CREATE TABLE meta (
@@ -150,6 +150,24 @@ CREATE TABLE import (
     wire_out INTEGER NOT NULL CHECK (wire_out >= 0),
     PRIMARY KEY (source, user, hour)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// Minutes are found by their time alone: an index by session, and a lookup of the
+/// session for each row, made a minute of very many sessions several times as dear as
+/// its rows. What a session has is found without one, see `session_minutes`.
+const FORMAT_4: &str = "
+CREATE TABLE minute_of_session (
+    minute      INTEGER NOT NULL,
+    session     INTEGER NOT NULL,
+    wire_in     INTEGER CHECK (wire_in >= 0),
+    wire_out    INTEGER CHECK (wire_out >= 0),
+    payload_in  INTEGER CHECK (payload_in >= 0),
+    payload_out INTEGER CHECK (payload_out >= 0),
+    PRIMARY KEY (minute, session)
+) STRICT, WITHOUT ROWID;
+INSERT INTO minute_of_session SELECT * FROM minute ORDER BY minute, session;
+DROP TABLE minute;
+ALTER TABLE minute_of_session RENAME TO minute;
 ";
 
 /// What a file's header says.

@@ -17,6 +17,7 @@ use sshmeter_core::{
 use super::{
     amounts::{AmountError, Columns, flow_columns},
     schema::OPEN,
+    session_minutes::{self, SessionMinute, Wanted},
 };
 
 /// A session's row number and the account it is booked under.
@@ -24,15 +25,39 @@ use super::{
 pub(super) struct Stored {
     pub(super) session: i64,
     pub(super) account: i64,
-    /// Its first and its last minute, where they are known.
-    pub(super) span: Option<[i64; 2]>,
+    /// Its first and its last minute; none of its entries lies outside.
+    span: [Minute; 2],
 }
 
 impl Stored {
-    /// Whether it is known to span a minute.
     pub(super) fn spans(self, minute: Minute) -> bool {
-        self.span
-            .is_some_and(|[begin, end]| (begin..=end).contains(&minute.0))
+        let [begin, end] = self.span;
+        (begin..=end).contains(&minute)
+    }
+
+    /// Gives all that it moved, minute by minute.
+    pub(super) fn each_minute(
+        self,
+        connection: &Connection,
+        each: impl FnMut(SessionMinute),
+    ) -> rusqlite::Result<()> {
+        let [begin, end] = self.span;
+        let wanted = Wanted::from([(self.session, end)]);
+        session_minutes::each_minute(connection, wanted, [begin, end.next()], each)
+    }
+
+    /// The last minute after one in which it moved something: a clock that was put
+    /// back makes a session end before.
+    fn last_after(
+        self,
+        connection: &Connection,
+        minute: Minute,
+    ) -> rusqlite::Result<Option<Minute>> {
+        let wanted = Wanted::from([(self.session, Minute(OPEN))]);
+        let later = [minute.next(), Minute(OPEN)];
+        let mut last = None;
+        session_minutes::each_minute(connection, wanted, later, |row| last = Some(row.minute))?;
+        Ok(last)
     }
 }
 
@@ -107,9 +132,20 @@ impl<'a> SessionRows<'a> {
     }
 
     /// Writes the session's row, new or as it was known.
-    pub(super) fn write(&self, record: &SessionRecord, account: i64) -> Result<(), AmountError> {
+    pub(super) fn write(
+        &self,
+        record: &SessionRecord,
+        account: i64,
+        known: Option<Stored>,
+    ) -> Result<Stored, AmountError> {
         let figures = figures(record)?;
-        let begin = Minute::of(record.opened).0;
+        let begin = Minute::of(record.opened);
+        let mut end = end_minute(record).max(begin);
+        if let Some(known) = known
+            && let Some(last) = known.last_after(self.connection, end)?
+        {
+            end = last;
+        }
         let login = record.login.as_ref();
         let closed = record.closed.as_ref();
         let identity = params![
@@ -125,13 +161,14 @@ impl<'a> SessionRows<'a> {
             record.opened.as_millisecond(),
             closed.map(|closing| closing.at.as_millisecond()),
             closed.map(|closing| &closing.reason),
-            begin,
-            end_minute(record).max(begin),
+            begin.0,
+            end.0,
         ];
-        self.connection
+        let stored = self
+            .connection
             .prepare_cached(WRITE)?
-            .execute(followed_by(identity, &figures))?;
-        Ok(())
+            .query_row(followed_by(identity, &figures), stored_at)?;
+        Ok(stored)
     }
 
     /// Makes a session span a minute that it moved something in.
@@ -164,9 +201,7 @@ const WRITE: &str = "
         closed_ms = excluded.closed_ms, reason = excluded.reason,
         begin_minute = min(begin_minute, excluded.begin_minute),
         end_minute = max(excluded.end_minute, begin_minute,
-            ifnull(pruned_last, excluded.end_minute), ifnull(
-                (SELECT max(minute) FROM minute WHERE minute.session = session.id),
-                excluded.end_minute)),
+            ifnull(pruned_last, excluded.end_minute)),
         reading_wire_in = excluded.reading_wire_in,
         reading_wire_out = excluded.reading_wire_out,
         reading_payload_in = excluded.reading_payload_in,
@@ -178,7 +213,8 @@ const WRITE: &str = "
         socket_wire_in = excluded.socket_wire_in,
         socket_wire_out = excluded.socket_wire_out,
         rule_wire_in = excluded.rule_wire_in,
-        rule_wire_out = excluded.rule_wire_out";
+        rule_wire_out = excluded.rule_wire_out
+    RETURNING id, account, begin_minute, end_minute";
 
 /// A session's figures, in the order of their columns.
 fn figures(record: &SessionRecord) -> Result<[Option<i64>; 12], AmountError> {
@@ -212,7 +248,7 @@ fn stored_at(row: &Row<'_>) -> rusqlite::Result<Stored> {
     Ok(Stored {
         session: row.get(0)?,
         account: row.get(1)?,
-        span: Some([row.get(2)?, row.get(3)?]),
+        span: [Minute(row.get(2)?), Minute(row.get(3)?)],
     })
 }
 
@@ -243,9 +279,7 @@ fn is_at(row: &Row<'_>, first: usize, end: Endpoint) -> rusqlite::Result<bool> {
     Ok(ip == Some(Ok(end.ip())) && row.get::<_, i64>(first + 1)? == i64::from(end.port()))
 }
 
-fn end_minute(record: &SessionRecord) -> i64 {
-    record
-        .closed
-        .as_ref()
-        .map_or(OPEN, |closing| Minute::of(closing.at).0)
+fn end_minute(record: &SessionRecord) -> Minute {
+    let closed = record.closed.as_ref();
+    closed.map_or(Minute(OPEN), |closing| Minute::of(closing.at))
 }

@@ -1,10 +1,10 @@
 //! Sessions as the ledger holds them: single rows read back, and the list that
 //! `sshmeter sessions` shows.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params, types::Type};
+use rusqlite::{Connection, Row, types::Type};
 use sshmeter_core::{
     counter::Reading,
     identity::{BootId, Credential, Endpoint, Pid, SocketCookie, SocketId, UserName},
@@ -12,7 +12,7 @@ use sshmeter_core::{
     report::{Note, PrunedMinutes, Selection, SessionSpan, Sum, Who},
     rule::Counters,
     time::Period,
-    units::{Flow, Traffic},
+    units::{Flow, Minute, Traffic},
 };
 
 use super::{
@@ -22,6 +22,7 @@ use super::{
     reader::Reader,
     retain::kept,
     schema::OPEN,
+    session_minutes::each_minute,
 };
 
 /// The columns that [`record_of`] reads, of `session` joined to `account`.
@@ -175,32 +176,65 @@ fn list(connection: &Connection, query: &SessionQuery) -> rusqlite::Result<Sessi
     };
     let until = query.period.map_or(i64::MAX, |period| period.until().0);
     let mut rows = statement.query([since, until])?;
-    let mut cut = 0;
+    let mut unknown = 0;
+    let mut cut = Vec::new();
     while let Some(row) = rows.next()? {
         let session = KeptSession::of(row)?;
         let place = place_of(&session.who(), query, chosen.as_ref());
         if place == Listing::Ignored {
             continue;
         }
-        let moved = session.moved_in(connection, query.period)?;
-        cut += u64::from(moved.is_cut);
+        match session.known_in(query.period) {
+            Some(Known::Part(traffic)) => list.add(place, session, traffic),
+            Some(Known::Nothing) => {
+                unknown += 1;
+                list.add(place, session, Traffic::default());
+            }
+            None => cut.push((place, session)),
+        }
+    }
+    if let Some(period) = query.period {
+        list.add_cut(connection, period, cut)?;
+    }
+    list.notes = notes(connection, query, unknown)?;
+    Ok(list)
+}
+
+impl SessionList {
+    fn add(&mut self, place: Listing, session: KeptSession, traffic: Traffic) {
         let sum = match place {
-            Listing::Shown => &mut list.total,
-            _ => &mut list.left_out,
+            Listing::Shown => &mut self.total,
+            _ => &mut self.left_out,
         };
         sum.sessions = sum.sessions.map(|sessions| sessions + 1);
-        sum.traffic = sum.traffic.plus(moved.traffic);
+        sum.traffic = sum.traffic.plus(traffic);
         if place == Listing::Shown {
-            list.sessions.push(ListedSession {
+            self.sessions.push(ListedSession {
                 id: session.id,
                 who: session.who(),
                 record: session.record,
-                traffic: moved.traffic,
+                traffic,
             });
         }
     }
-    list.notes = notes(connection, query, cut)?;
-    Ok(list)
+
+    /// Adds the sessions of which a period holds a part, where their minutes tell.
+    fn add_cut(
+        &mut self,
+        connection: &Connection,
+        period: Period,
+        cut: Vec<(Listing, KeptSession)>,
+    ) -> rusqlite::Result<()> {
+        let minutes = minutes_of(connection, period, &cut)?;
+        for (place, session) in cut {
+            let minutes = minutes.get(&session.id).copied();
+            let traffic = session.part_in(period, minutes);
+            self.add(place, session, traffic);
+        }
+        self.sessions
+            .sort_by_key(|session| (session.record.opened, session.id));
+        Ok(())
+    }
 }
 
 fn none_yet() -> Sum {
@@ -251,11 +285,12 @@ pub(super) struct KeptSession {
     pub(super) pruned: Option<PrunedMinutes>,
 }
 
-/// What a session moved in a period.
-struct Moved {
-    traffic: Traffic,
-    /// The period cuts through minutes that have expired.
-    is_cut: bool,
+/// What is known at once of what a session moved in a period.
+enum Known {
+    /// This much.
+    Part(Traffic),
+    /// That nobody knows: the period cuts through minutes that have expired.
+    Nothing,
 }
 
 impl KeptSession {
@@ -276,60 +311,60 @@ impl KeptSession {
         }
     }
 
-    fn moved_in(&self, connection: &Connection, period: Option<Period>) -> rusqlite::Result<Moved> {
-        let whole = Moved {
-            traffic: self.record.total,
-            is_cut: false,
-        };
+    /// What is known without its minutes.
+    fn known_in(&self, period: Option<Period>) -> Option<Known> {
+        let whole = Some(Known::Part(self.record.total));
         let Some(period) = period else {
-            return Ok(whole);
+            return whole;
         };
-        if let Some(end) = self.span.end
-            && period.contains_all(self.span.begin, end)
-        {
-            return Ok(whole);
+        let SessionSpan { begin, end } = self.span;
+        if end.is_some_and(|end| period.contains_all(begin, end)) {
+            return whole;
         }
-        if self.pruned.is_some_and(|pruned| pruned.are_cut_by(period)) {
-            return Ok(Moved {
-                traffic: Traffic::default(),
-                is_cut: true,
-            });
-        }
-        let (rows, mut traffic) = minutes_in(connection, self.id, period)?;
-        let mut amounts = rows;
-        if let Some(pruned) = self.pruned
-            && period.contains_all(pruned.first, pruned.last)
-        {
-            traffic = traffic.plus(pruned.traffic);
-            amounts += 1;
-        }
-        // No minute at all means that nothing moved, if such a figure was known.
-        if amounts == 0 {
-            traffic = Traffic {
+        let pruned = self.pruned.filter(|pruned| pruned.are_cut_by(period));
+        pruned.map(|_| Known::Nothing)
+    }
+
+    /// What it moved in a period, by those of its minutes that lie in it.
+    fn part_in(&self, period: Period, minutes: Option<Traffic>) -> Traffic {
+        let pruned = self.pruned;
+        let pruned = pruned.filter(|pruned| period.contains_all(pruned.first, pruned.last));
+        match (minutes, pruned.map(|pruned| pruned.traffic)) {
+            (Some(minutes), Some(pruned)) => minutes.plus(pruned),
+            (Some(traffic), None) | (None, Some(traffic)) => traffic,
+            // No minute at all means that nothing moved, if such a figure was known.
+            (None, None) => Traffic {
                 wire: self.record.total.wire.map(|_| Flow::default()),
                 payload: self.record.total.payload.map(|_| Flow::default()),
-            };
+            },
         }
-        Ok(Moved {
-            traffic,
-            is_cut: false,
-        })
     }
 }
 
-/// How many minutes of a session lie in a period, and what they add up to.
-fn minutes_in(
+/// By session, what they moved in those of their minutes that lie in a period.
+fn minutes_of(
     connection: &Connection,
-    session: i64,
     period: Period,
-) -> rusqlite::Result<(u64, Traffic)> {
-    connection
-        .prepare_cached(
-            "SELECT count(*), sum(wire_in), sum(wire_out), sum(payload_in), sum(payload_out)
-             FROM minute WHERE session = ?1 AND minute >= ?2 AND minute < ?3",
-        )?
-        .query_row(
-            params![session, period.since().0, period.until().0],
-            |row| Ok((u64::from(row.get::<_, u32>(0)?), traffic_at(row, 1)?)),
-        )
+    sessions: &[(Listing, KeptSession)],
+) -> rusqlite::Result<HashMap<i64, Traffic>> {
+    // Those that the period's end cuts have no minute at its begin: a walk of their
+    // own passes by less.
+    let (earlier, later): (Vec<_>, Vec<_>) = sessions
+        .iter()
+        .map(|(_, session)| session)
+        .partition(|session| session.span.begin < period.since());
+    let mut sums = HashMap::new();
+    for sessions in [earlier, later] {
+        let Some(begin) = sessions.iter().map(|session| session.span.begin).min() else {
+            continue;
+        };
+        let last = |session: &KeptSession| session.span.end.unwrap_or(Minute(OPEN));
+        let wanted = sessions.iter().map(|session| (session.id, last(session)));
+        let within = [begin.max(period.since()), period.until()];
+        each_minute(connection, wanted.collect(), within, |row| {
+            let sum: &mut Traffic = sums.entry(row.session).or_default();
+            *sum = sum.plus(row.traffic);
+        })?;
+    }
+    Ok(sums)
 }

@@ -497,6 +497,38 @@ fn a_stepped_clock_loses_nothing() {
 }
 
 #[test]
+fn a_session_spans_what_it_moved_before_the_clock_was_put_back() {
+    let folder = SampleFolder::new();
+    let mut writer = folder.writer("UTC");
+    let mut odd = session(1, "198.51.100.7", "2026-11-22T10:00:00Z");
+    let mut other = session(2, "198.51.100.8", "2026-11-22T10:00:00Z");
+    let entries = vec![
+        moved(&mut odd, "2026-11-22T10:00:00Z", traffic(8, 0)),
+        moved(&mut odd, "2026-11-22T12:30:00Z", traffic(16, 0)),
+        moved(&mut other, "2026-11-22T12:31:00Z", traffic(32, 0)),
+    ];
+    let both = |sessions: [&SessionRecord; 2]| sessions.map(Clone::clone).to_vec();
+    writer
+        .commit(&Batch {
+            sessions: both([&odd, &other]),
+            entries,
+            checkpoint: None,
+        })
+        .expect("a commit");
+    for session in [&mut odd, &mut other] {
+        closed(session, "2026-11-22T11:00:00Z", "closed");
+    }
+    writer
+        .commit(&Batch {
+            sessions: both([&odd, &other]),
+            ..Batch::default()
+        })
+        .expect("a commit");
+    let reader = folder.reader();
+    assert_eq!(verify(&reader, Depth::Full, 9).expect("a check").faults, []);
+}
+
+#[test]
 fn a_period_of_all_time_is_answered_at_once() {
     let folder = SampleFolder::new();
     sample_month(&folder);

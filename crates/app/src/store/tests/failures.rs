@@ -144,6 +144,7 @@ fn a_migration_keeps_what_was_counted() {
     told(Reader::open(&folder.ledger()), "format 1");
     drop(Writer::open(&folder.ledger(), None).expect("a ledger"));
     assert_eq!(report_of(&folder).total.traffic, traffic(80, 8));
+    assert_eq!(check(&folder.reader()).expect("a check").faults, []);
 
     let next = "ALTER TABLE session ADD COLUMN colour TEXT";
     let migrations = [MIGRATIONS, &[next]].concat();

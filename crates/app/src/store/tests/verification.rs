@@ -241,7 +241,7 @@ fn every_broken_row_is_named() {
         ),
         (
             "the indexes are there, and no other tables",
-            "DROP INDEX minute_by_session; CREATE TABLE songs (title TEXT); INSERT INTO songs VALUES ('x')",
+            "DROP INDEX account_by_name; CREATE TABLE songs (title TEXT); INSERT INTO songs VALUES ('x')",
         ),
         (
             "the tables are there",

@@ -2,8 +2,10 @@
 //!
 //! Everything is read in one snapshot, so a daemon may write meanwhile, and
 //! nothing is written, so a file that may not be written can be checked too.
-//! Rows are read in the order of their keys and added up as they come: but for
-//! the accounts' names, memory does not grow with the ledger. Sums are made here and nowhere else.
+//! Rows are read in an order in which they can be added up as they come: but for the
+//! accounts' names, memory does not grow with the ledger. (SQLite sorts the minutes by
+//! session, and puts what is too much for its cache into a file of its own.) Sums are
+//! made here and nowhere else.
 
 mod buckets;
 mod fault;
@@ -58,8 +60,8 @@ impl Verification {
 /// The ledger cannot be read at all. That rows of it cannot be, is a fault.
 pub fn verify(reader: &Reader, depth: Depth, limit: usize) -> Result<Verification, StoreError> {
     let failed = |error| reader.failed(error);
-    // Indexes lead all over their tables: with SQLite's usual 2 MB, pages of a
-    // large ledger would be read again and again.
+    // Indexes lead all over their tables, and minutes are sorted: with SQLite's usual
+    // 2 MB, pages of a large ledger would be read and written again and again.
     reader
         .connection()
         .pragma_update(None, "cache_size", -CACHE_KIBIBYTES)
