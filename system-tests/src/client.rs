@@ -112,6 +112,11 @@ impl Client {
         &self.keeper
     }
 
+    /// The machine's users.
+    pub(crate) fn users(&self) -> &[User] {
+        &self.users
+    }
+
     /// The public halves of the users' keys, in the users' order.
     pub(crate) fn public_keys(&self) -> Vec<String> {
         self.users
@@ -413,6 +418,11 @@ impl OpenVisit {
     pub fn input(&mut self) -> &mut ChildStdin {
         let input = self.process.child().stdin.as_mut();
         input.expect("ssh still reads")
+    }
+
+    /// The process id of ssh, as this process sees it.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Whether ssh still runs.

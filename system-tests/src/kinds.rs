@@ -9,10 +9,6 @@ use crate::{
     wait_for,
 };
 
-/// What is on its way to a client that has gone is met with a reset, and after
-/// one the kernel's figures do not say whether a FIN was among them.
-const SILENCE: Duration = Duration::from_millis(700);
-
 /// All of them.
 #[must_use]
 pub fn every_kind(machine: &Machine, family: Family) -> Vec<Visit> {
@@ -57,9 +53,9 @@ fn tunnels(machine: &Machine, family: Family) -> Vec<Visit> {
     assert_eq!(moved.trim(), SERVED);
 
     let bare = visit("alice").open(&["-N"], None);
-    std::thread::sleep(SILENCE);
     let open = [remote, local, dynamic, bare];
     for tunnel in &open {
+        machine.wait_until_still(tunnel);
         machine.wait_for_rules(&tunnel.visit);
     }
     open.map(OpenVisit::close).into()
@@ -85,7 +81,7 @@ fn shared_connection(machine: &Machine, family: Family) -> Visit {
             .option(&path)
             .run("head -c 100000 /dev/zero");
     }
-    std::thread::sleep(SILENCE);
+    machine.wait_until_still(&master);
     machine.wait_for_rules(&master.visit);
     master.close()
 }

@@ -39,6 +39,7 @@ mod process;
 mod root;
 mod rules;
 mod service;
+mod stillness;
 pub mod told;
 mod users;
 mod wire;

@@ -46,6 +46,7 @@ fn strangers_are_kept_apart(name: &str, meter: Meter) {
     let silent = client.keeper().spawn(&mut silence, "a silent client");
 
     let alice = client.visit("alice").open(&["-N"], None);
+    machine.wait_until_still(&alice);
     machine.wait_for_rules(&alice.visit);
     assert_eq!(machine.rules_of(scanner.address), []);
     drop(silent);
