@@ -171,10 +171,12 @@ impl Table {
     }
 
     /// Gives whether the claim is settled: while the connection lives, a file's
-    /// claim goes on waiting for the kernel's word.
+    /// claim goes on waiting for the kernel's word, and where its end is but guessed,
+    /// for figures that tell whether anybody can have logged in.
     fn place(&mut self, cookie: SocketCookie, claim: &Claim) -> bool {
-        let lives = self.roster.get(cookie).is_some_and(Connection::lives);
-        if lives && !claim.is_vouched_for() {
+        let connection = self.roster.get(cookie);
+        let is_open = connection.is_some_and(|it| it.lives() || it.may_prove_longer());
+        if is_open && !claim.is_vouched_for() {
             return false;
         }
         self.attach(cookie, claim.clone(), claim.standing());

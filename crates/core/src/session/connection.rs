@@ -289,6 +289,12 @@ impl Connection {
             .is_some_and(|payload| payload.outbound < FEWEST_BYTES_OF_A_LOGIN)
     }
 
+    /// Whether it moved so little by its last reading, and the kernel's word of its
+    /// end, with its last figures, may still come.
+    pub(super) fn may_prove_longer(&self) -> bool {
+        self.ended_unseen() && self.is_too_short_for_a_login()
+    }
+
     /// Whether a log's word alone does not do.
     pub(super) fn may_not_be_named(&self) -> bool {
         self.is_doubted || (!self.lives() && self.is_too_short_for_a_login())

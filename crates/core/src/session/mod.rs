@@ -26,6 +26,8 @@ mod login;
 mod outbox;
 mod refusal;
 mod roster;
+#[cfg(test)]
+mod stall_tests;
 mod table;
 #[cfg(test)]
 mod tests;

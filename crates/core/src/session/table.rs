@@ -60,6 +60,8 @@ pub struct Table {
     pub(super) missing: HashMap<SocketCookie, Duration>,
     pub(super) waiting: WaitingLines,
     pub(super) last_dump: Option<Timestamp>,
+    /// When the list before that was asked for.
+    dump_before: Option<Timestamp>,
     pub(super) latest: Moment,
     pub(super) minute: Minute,
     pub(super) read_to: Option<Checkpoint>,
@@ -95,6 +97,7 @@ impl Table {
             missing: HashMap::new(),
             waiting: WaitingLines::default(),
             last_dump: None,
+            dump_before: None,
             latest: now,
             minute: Minute::of(now.wall),
             read_to: checkpoint.clone(),
@@ -123,8 +126,9 @@ impl Table {
             .get_or_insert(cookie, || Connection::restored(record));
     }
 
-    /// A list of the connections is asked for. Whoever is not in it was not there
-    /// now; what came since may be much by the time that it is taken.
+    /// A list of the connections is asked for, and the ends that were announced have
+    /// been told. Whoever is not in it was not there now, or has just ended; what came
+    /// since may be much by the time that it is taken.
     pub fn asked_for_a_dump(&mut self, now: Moment) {
         self.notice_step(now);
         self.asked = Some(now.wall);
@@ -141,7 +145,7 @@ impl Table {
         }
         self.miss(now);
         let asked = self.asked.take().unwrap_or(now.wall);
-        self.last_dump = Some(asked.min(now.wall));
+        self.dump_before = self.last_dump.replace(asked.min(now.wall));
         self.minute = Minute::of(now.wall);
         self.settle_waiting(now);
         self.forget(now);
@@ -163,7 +167,9 @@ impl Table {
         if self.is_over(socket.cookie) {
             return;
         }
-        self.count(socket, self.last_dump, now.wall);
+        // Between the ends that were told before the last list and that list it may
+        // have lived and gone; the list before would have shown it.
+        self.count(socket, self.dump_before, now.wall);
         self.end(socket.cookie, now.wall, now);
     }
 
@@ -360,8 +366,9 @@ impl Table {
 
     /// What was dated before now lies in the future.
     fn clock_was_set_back(&mut self, before: Duration, then: Timestamp) {
-        self.last_dump = self.last_dump.map(|dump| dump.min(then));
-        self.asked = self.asked.map(|asked| asked.min(then));
+        for dump in [&mut self.asked, &mut self.last_dump, &mut self.dump_before] {
+            *dump = dump.map(|dump| dump.min(then));
+        }
         self.waiting.date_back(then);
         let just_ended = self.just_ended(before);
         for (cookie, connection) in self.roster.all_mut() {

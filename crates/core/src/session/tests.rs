@@ -1189,6 +1189,8 @@ enum Turn {
     Wait(i64),
     /// The connection ends, where there is one; its word is heard or lost.
     End(bool),
+    /// It ends before a dump that follows the ends that were heard.
+    EndUnderDump,
     /// A connection begins, where there is none.
     Begin,
     /// A dump is taken.
@@ -1201,6 +1203,7 @@ fn turn() -> impl Strategy<Value = Turn> {
     prop_oneof![
         3 => (0_i64..15).prop_map(Turn::Wait),
         2 => any::<bool>().prop_map(Turn::End),
+        1 => Just(Turn::EndUnderDump),
         2 => Just(Turn::Begin),
         2 => Just(Turn::Dump),
         3 => (0_i64..40, 0_u8..3).prop_map(|(age, name)| Turn::Line(age, name)),
@@ -1211,6 +1214,18 @@ fn turn() -> impl Strategy<Value = Turn> {
 struct Life {
     from: i64,
     until: i64,
+    shown: bool,
+}
+
+impl Life {
+    /// It is heard to have ended. Where no dump has shown it, it may have ended
+    /// under the last one, and only the one before is known not to have had it.
+    fn ended(&mut self, now: i64, dump_before: i64) {
+        self.until = now;
+        if !self.shown {
+            self.from = self.from.min(dump_before);
+        }
+    }
 }
 
 proptest! {
@@ -1222,7 +1237,9 @@ proptest! {
     #[test]
     fn no_line_names_a_connection_of_another_time(turns in proptest::collection::vec(turn(), 1..60)) {
         let mut table = table();
-        let (mut clock, mut dumped, mut open) = (0, -1_000_000_000, false);
+        let (mut clock, mut open) = (0, false);
+        // When the last list was read, and the one before.
+        let mut dumped = [-1_000_000_000; 2];
         let mut lives: Vec<Life> = Vec::new();
         let mut lines: Vec<(&str, i64)> = Vec::new();
         for turn in turns.iter().chain([&Turn::Dump, &Turn::Wait(2), &Turn::Dump]) {
@@ -1230,27 +1247,37 @@ proptest! {
             match turn {
                 Turn::Wait(seconds) => clock += seconds,
                 Turn::Begin if !open => {
-                    lives.push(Life { from: dumped, until: i64::MAX });
+                    lives.push(Life { from: dumped[0], until: i64::MAX, shown: false });
                     open = true;
                 }
                 Turn::End(heard) if open => {
                     open = false;
                     if *heard {
-                        lives.last_mut().unwrap().until = clock;
+                        lives.last_mut().unwrap().ended(clock, dumped[1]);
                         table.ended(&socket(cookie, 4000, 10), at(clock));
                     }
+                }
+                Turn::EndUnderDump if open => {
+                    open = false;
+                    table.dump(&[], at(clock));
+                    dumped = [clock, dumped[0]];
+                    lives.last_mut().unwrap().ended(clock, dumped[1]);
+                    table.ended(&socket(cookie, 4000, 10), at(clock));
                 }
                 Turn::Dump => {
                     let alive = open.then(|| socket(cookie, 4000, 10));
                     table.dump(alive.as_slice(), at(clock));
-                    dumped = clock;
+                    dumped = [clock, dumped[0]];
+                    if open {
+                        lives.last_mut().unwrap().shown = true;
+                    }
                 }
                 Turn::Line(age, name) => {
                     let name = ["alice", "bob", "zoë"][usize::from(*name)];
                     lines.push((name, clock - age));
                     table.hear(&accepted(name, 4000, clock - age), Witness::Silent, at(clock));
                 }
-                Turn::Begin | Turn::End(_) => {}
+                Turn::Begin | Turn::End(_) | Turn::EndUnderDump => {}
             }
         }
         for record in commit(&mut table) {
