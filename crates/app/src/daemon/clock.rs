@@ -22,10 +22,28 @@ impl Clock {
     }
 
     pub(super) fn now(&self) -> Moment {
-        Moment {
-            wall: Timestamp::now(),
-            monotonic: self.start.elapsed(),
+        read_together(|| self.start.elapsed(), Timestamp::now)
+    }
+}
+
+/// How far apart the clocks are read at most: by a second they were stepped.
+const TOGETHER: Duration = Duration::from_millis(100);
+
+/// Reads the wall clock between two readings of the monotonic one that are close
+/// together. Whoever stood still in between, as on a busy machine, reads anew: the
+/// time that passed would look like a step of one of them.
+fn read_together(
+    mut monotonic: impl FnMut() -> Duration,
+    mut wall: impl FnMut() -> Timestamp,
+) -> Moment {
+    let mut before = monotonic();
+    loop {
+        let wall = wall();
+        let monotonic = monotonic();
+        if monotonic.saturating_sub(before) < TOGETHER {
+            return Moment { wall, monotonic };
         }
+        before = monotonic;
     }
 }
 
@@ -226,6 +244,21 @@ fn until_sample(interval: Duration, now: Timestamp) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Time stands still but for a second that passes before one of the readings.
+    #[test]
+    fn who_stands_still_between_two_clocks_sees_no_step() {
+        for stall in 0..4 {
+            let readings = std::cell::Cell::new(0);
+            let passed = || {
+                let reading = readings.replace(readings.get() + 1);
+                Duration::from_secs(u64::from(reading >= stall))
+            };
+            let moment = read_together(passed, || Timestamp::UNIX_EPOCH + passed());
+            let wall = moment.wall.duration_since(Timestamp::UNIX_EPOCH);
+            assert_eq!(wall.unsigned_abs(), moment.monotonic, "{stall}");
+        }
+    }
 
     #[tokio::test]
     async fn a_watchdog_is_fed_in_less_than_half_its_time() {
