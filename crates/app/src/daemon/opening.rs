@@ -210,7 +210,7 @@ impl Daemon {
         self.take_dump(&dump);
         self.tell_notices();
         let now = self.clock.now();
-        let owners = process::owners(now.wall).unwrap_or_default();
+        let owners = process::owners(now.wall, &self.survey.watched()).unwrap_or_default();
         let since = oldest(&owners).unwrap_or(now.wall) - PAST_SLACK;
         let mut history = History::default();
         let mut start = service::LongStart::begin();

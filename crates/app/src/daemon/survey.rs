@@ -82,10 +82,11 @@ impl Survey {
 
     /// Looks beside the loop; one survey at a time.
     pub(super) fn begin(&mut self, questions: Questions) {
+        let watched = self.watched();
         self.beside.begin(move || Findings {
             ports: ports::find_with(&questions.awaited),
             owners: if questions.owners {
-                process::owners(Timestamp::now()).unwrap_or_default()
+                process::owners(Timestamp::now(), &watched).unwrap_or_default()
             } else {
                 Vec::new()
             },

@@ -5,11 +5,12 @@
 //! in between, or that we may not look at, is left out and never guessed.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     fs, io,
     path::Path,
 };
 
+use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 use sshmeter_core::{
     identity::{Pid, UserName},
@@ -17,6 +18,8 @@ use sshmeter_core::{
     sshd,
 };
 use uzers::os::unix::UserExt as _;
+
+use super::sockdiag;
 
 /// The names sshd's processes go by: `sshd` listens and, up to 9.7, does all
 /// else; `sshd-session` and `sshd-auth` serve one connection since 9.8.
@@ -157,18 +160,38 @@ fn started(Pid(pid): Pid, now: Timestamp) -> Option<Timestamp> {
 }
 
 /// The owners of all connections that sshd's processes hold: one for each
-/// socket, named where a login is certain.
+/// socket, named where a login is certain. `ports` are sshd's.
 ///
 /// # Errors
-/// Where /proc cannot be listed.
-pub fn owners(now: Timestamp) -> io::Result<Vec<Owner>> {
+/// Where /proc cannot be listed, or the kernel does not tell who listens.
+pub fn owners(now: Timestamp, ports: &[u16]) -> Result<Vec<Owner>> {
+    let listening = sockdiag::listening()?;
+    let of_sshd = listening
+        .iter()
+        .filter(|it| ports.contains(&it.local.port()));
+    let listening: HashSet<u32> = of_sshd.filter_map(|it| it.inode).collect();
+    let looked_at = sshd_processes()?.into_iter().filter_map(|process| {
+        let started = started(process.pid, now)?;
+        let inodes = socket_inodes(process.pid).unwrap_or_default();
+        Some((process, started, inodes))
+    });
+    Ok(owners_among(looked_at, &listening))
+}
+
+/// The owners, by processes with their start and the sockets they hold. Between
+/// accepting a connection and handing it to a process of its own the listener holds
+/// it too, and owns it no more than all others.
+fn owners_among(
+    processes: impl Iterator<Item = (Process, Timestamp, Vec<u32>)>,
+    listening: &HashSet<u32>,
+) -> Vec<Owner> {
     let mut owners: HashMap<u32, Owner> = HashMap::new();
-    for process in sshd_processes()? {
-        let Some(started) = started(process.pid, now) else {
+    for (process, started, inodes) in processes {
+        if is_listener(&process, &inodes, listening) {
             continue;
-        };
+        }
         let user = user_of(&process);
-        for inode in socket_inodes(process.pid).unwrap_or_default() {
+        for inode in inodes {
             match owners.entry(inode) {
                 Entry::Vacant(vacant) => {
                     vacant.insert(Owner {
@@ -184,7 +207,13 @@ pub fn owners(now: Timestamp) -> io::Result<Vec<Owner>> {
             }
         }
     }
-    Ok(owners.into_values().collect())
+    owners.into_values().collect()
+}
+
+/// Whether it waits for connections on sshd's ports. A process that serves root may
+/// do so for a port that root has forwarded.
+fn is_listener(process: &Process, inodes: &[u32], listening: &HashSet<u32>) -> bool {
+    inodes.iter().any(|inode| listening.contains(inode)) && title_user(&process.title).is_none()
 }
 
 /// Another process of the same connection: the older one is the monitor that
@@ -283,6 +312,39 @@ mod tests {
             assert_eq!(lasting_uid(&status), Some(lasting), "{uids}");
         }
         assert_eq!(lasting_uid("Name:\tUid: 5\n"), None);
+    }
+
+    #[test]
+    fn a_listener_owns_no_connection_that_it_has_just_accepted() {
+        let process = |pid, title: &str, started, inodes: &[u32]| {
+            let process = Process {
+                pid: Pid(pid),
+                uid: 0,
+                is_dropbear: false,
+                title: title.to_owned(),
+            };
+            let started = Timestamp::from_second(started).unwrap();
+            (process, started, inodes.to_vec())
+        };
+        let processes = [
+            process(
+                1,
+                "sshd: /usr/sbin/sshd [listener] 1 of 10-100 startups",
+                10,
+                &[3, 70, 71],
+            ),
+            process(8, "sshd: [accepted]", 900, &[70]),
+            process(9, "sshd: root@pts/0", 500, &[72, 4]),
+        ];
+        let listening = HashSet::from([3, 4]);
+        let owners = owners_among(processes.into_iter(), &listening);
+        let mut told: Vec<_> = owners
+            .iter()
+            .filter(|owner| owner.inode >= 70)
+            .map(|owner| (owner.inode, owner.pid.0, owner.started.as_second()))
+            .collect();
+        told.sort_unstable();
+        assert_eq!(told, [(70, 8, 900), (72, 9, 500)]);
     }
 
     #[test]
