@@ -438,6 +438,9 @@ impl Daemon {
         while let Ok(delivery) = self.log.try_recv() {
             self.hear(delivery);
         }
+        // Twice: who ends under the first list is named by the lines that wait after
+        // the second.
+        self.read_connections();
         self.read_connections();
         self.take_endings();
         self.tell_refusals();

@@ -7,7 +7,10 @@
 //! the queue that were kept. Nothing of it is let go before it is committed, so
 //! the start may be cut short at any instant and begun again.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
@@ -17,6 +20,7 @@ use sshmeter_core::{
     note::Note,
     session::{Moment, Owner, Table},
     sshd::{History, Parsed},
+    units::Minute,
 };
 use tracing::{debug, info, warn};
 
@@ -42,7 +46,7 @@ use crate::{
     store::{StoreError, Writer},
 };
 
-/// How far back connections that ended without a name are still named.
+/// How long connections that ended without a name are still named.
 const NAMELESS_KEPT: SignedDuration = SignedDuration::from_mins(5);
 /// The log's lines may be a little older than what they speak of.
 const PAST_SLACK: SignedDuration = SignedDuration::from_secs(60);
@@ -97,7 +101,8 @@ pub async fn open(config: Config) -> Outcome<(Daemon, Opening)> {
     finish_earlier_boots(&mut writer, earlier_boots, booted, now)?;
 
     let cookies: Vec<SocketCookie> = ended.iter().map(|note| note.socket.cookie).collect();
-    let saved = writer.saved(&boot, now.wall - NAMELESS_KEPT, &cookies)?;
+    let since = nameless_since(writer.last_end()?, now.wall, config.ledger.retention.minute);
+    let saved = writer.saved(&boot, since, &cookies)?;
     survey.know(open_ports(&saved.sessions, &boot));
     let (table, outlived) =
         Table::resume(boot, booted, saved.sessions, saved.checkpoint.clone(), now);
@@ -140,6 +145,24 @@ pub async fn open(config: Config) -> Outcome<(Daemon, Opening)> {
         ends: keeping::promise(),
     };
     Ok((daemon, opening))
+}
+
+/// From when on connections that ended without a name are still named. The lines that
+/// name them may be behind the log's place, however long no daemon has run; but a name
+/// that comes after retention has folded minutes away no longer moves them.
+fn nameless_since(
+    last_end: Option<Minute>,
+    now: Timestamp,
+    minutes_kept: Option<Duration>,
+) -> Timestamp {
+    let lately = now - NAMELESS_KEPT;
+    let last = last_end.map_or(now, Minute::start);
+    let before_the_pause = last.checked_sub(NAMELESS_KEPT).unwrap_or(Timestamp::MIN);
+    let kept = minutes_kept.and_then(|kept| SignedDuration::try_from(kept).ok());
+    let folded = kept.and_then(|kept| now.checked_sub(kept).ok());
+    // They can be named for as long again from now on, while retention goes on.
+    let kept_since = folded.map_or(Timestamp::MIN, |folded| folded + 2 * NAMELESS_KEPT);
+    before_the_pause.max(kept_since).min(lately)
 }
 
 /// Opens the ledger; from here on it notes what changes, where mirrors want that.
@@ -354,11 +377,12 @@ fn find_ports(config: &Config, survey: &mut Survey) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use sshmeter_core::{
         identity::Endpoint,
         meter::{Socket, TcpSample},
+        session::Witness,
+        sshd,
     };
 
     use super::*;
@@ -422,5 +446,71 @@ mod tests {
             (3, 7, Some("closed")),
         ];
         assert_eq!(told.collect::<Vec<_>>(), expected);
+    }
+
+    /// The daemon stopped when the session's end had been told, and the line of its
+    /// login had not found it yet, or had not been read.
+    #[test]
+    fn a_line_that_waited_at_a_stop_names_its_session_however_long_nobody_ran() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = Writer::open(&folder.path().join("ledger.db"), Some("UTC")).unwrap();
+        let boot = BootId("this".into());
+        let stopped: Timestamp = "2026-11-22T22:00:30Z".parse().unwrap();
+        let at = |minutes: i32| Moment {
+            wall: stopped + SignedDuration::from_mins(minutes.into()),
+            monotonic: Duration::from_secs(60 * u64::from(minutes.unsigned_abs())),
+        };
+        let place = |offset| Checkpoint::File {
+            path: "log".into(),
+            device: 1,
+            inode: 2,
+            offset,
+            first_line_crc: None,
+        };
+        let line = format!(
+            "{stopped} host sshd[7]: Accepted password for alice from 192.0.2.7 port 4000 ssh2"
+        );
+        let clock = sshd::Clock::new(stopped, jiff::tz::TimeZone::UTC);
+        let Parsed::Event(login) = sshd::parse_line(line.as_bytes(), &clock) else {
+            panic!("it is a login");
+        };
+        let hear = |table: &mut Table, now| {
+            table.hear(&login, Witness::Silent, now);
+            table.read_to(place(100));
+        };
+
+        let booted = Timestamp::UNIX_EPOCH;
+        let (mut table, _) = Table::resume(boot.clone(), booted, Vec::new(), None, at(0));
+        table.read_to(place(0));
+        hear(&mut table, at(0));
+        table.ended(&socket(1, 5000), at(0));
+        writer.commit(&table.take_batch().unwrap()).unwrap();
+
+        let now = at(600);
+        let since = nameless_since(writer.last_end().unwrap(), now.wall, None);
+        let saved = writer.saved(&boot, since, &[]).unwrap();
+        assert_eq!(saved.checkpoint, Some(place(0)), "the line is read again");
+        let (mut table, _) = Table::resume(boot, booted, saved.sessions, saved.checkpoint, now);
+        hear(&mut table, now);
+        table.dump(&[], now);
+        let written = table.take_batch().unwrap();
+        assert_eq!(written.checkpoint, Some(place(100)));
+        let named = written.sessions[0].login.as_ref().unwrap();
+        assert_eq!(named.user.as_str(), "alice");
+    }
+
+    #[test]
+    fn nobody_is_taken_up_whose_minutes_retention_may_fold_away() {
+        let now: Timestamp = "2026-11-22T22:00:00Z".parse().unwrap();
+        let ago = |hours: i64| now - SignedDuration::from_hours(hours);
+        let since = |pause, kept: u64| {
+            let kept = Duration::from_secs(kept * 3600);
+            nameless_since(Some(Minute::of(ago(pause))), now, Some(kept))
+        };
+        assert_eq!(since(10, 24), ago(10) - NAMELESS_KEPT);
+        assert_eq!(since(48, 24), ago(24) + 2 * NAMELESS_KEPT);
+        assert_eq!(since(48, 0), now - NAMELESS_KEPT);
+        assert_eq!(since(-1, 24), now - NAMELESS_KEPT, "a clock was put back");
+        assert_eq!(nameless_since(None, now, None), now - NAMELESS_KEPT);
     }
 }

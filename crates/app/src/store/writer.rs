@@ -219,6 +219,18 @@ impl Writer {
             .map_err(|error| StoreError::from_sqlite(&self.path, Doing::Reading, error))
     }
 
+    /// The minute in which the last session ended that the ledger has the end of.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn last_end(&self) -> Result<Option<Minute>, StoreError> {
+        let last = "SELECT max(end_minute) FROM session WHERE end_minute < ?1";
+        self.connection
+            .query_row(last, [OPEN], |row| row.get(0))
+            .map(|minute: Option<i64>| minute.map(Minute))
+            .map_err(|error| StoreError::from_sqlite(&self.path, Doing::Reading, error))
+    }
+
     fn read_saved(
         &self,
         boot: &BootId,
