@@ -5,8 +5,8 @@ use rusqlite::{Connection, Row};
 use sshmeter_core::{
     identity::{Credential, Endpoint, HostName, UserName},
     report::{
-        Account, Amount, Host, KnownSession, Per, PrunedMinutes, RowId, Rows, Segment, SessionSpan,
-        Who,
+        Account, Amount, Host, KnownSession, Per, PrunedMinutes, Request, RowId, Rows, Segment,
+        SessionSpan, Who,
     },
     time::{Calendar, Period, Unit},
     units::Minute,
@@ -16,6 +16,7 @@ use super::{
     amounts::{table_of, traffic_at},
     retain::kept,
     schema::OPEN,
+    span_counts::span_counts,
 };
 
 /// The number of the only host a ledger has.
@@ -81,34 +82,12 @@ impl Rows for LedgerRows<'_> {
     fn spans(
         &mut self,
         _: &[i64],
-        period: Period,
-        mut each: impl FnMut(RowId, SessionSpan),
+        request: &Request,
+        mut each: impl FnMut(RowId, SessionSpan, u64),
     ) -> rusqlite::Result<()> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT account, begin_minute, end_minute FROM session
-             WHERE end_minute >= ?1 AND begin_minute < ?2",
-        )?;
-        let mut rows = statement.query([period.since().0, period.until().0])?;
-        while let Some(row) = rows.next()? {
-            each(id_at(row, 0)?, span_at(row, 1)?);
-        }
-        Ok(())
-    }
-
-    /// The same rows, and of each no more than whose it is.
-    fn session_counts(
-        &mut self,
-        _: &[i64],
-        period: Period,
-        mut each: impl FnMut(RowId, u64),
-    ) -> rusqlite::Result<()> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT account FROM session WHERE end_minute >= ?1 AND begin_minute < ?2",
-        )?;
-        let mut rows = statement.query([period.since().0, period.until().0])?;
-        while let Some(row) = rows.next()? {
-            each(id_at(row, 0)?, 1);
-        }
+        span_counts(self.connection, request)?.each(|account, span, sessions| {
+            each(id_of(account), span, sessions);
+        });
         Ok(())
     }
 
@@ -184,19 +163,23 @@ pub(super) fn accounts(connection: &Connection) -> rusqlite::Result<Vec<Account>
 }
 
 fn id_at(row: &Row<'_>, column: usize) -> rusqlite::Result<RowId> {
-    Ok(RowId {
-        host: HOST,
-        id: row.get(column)?,
-    })
+    row.get(column).map(id_of)
+}
+
+fn id_of(id: i64) -> RowId {
+    RowId { host: HOST, id }
 }
 
 /// When a session was open, in two columns of a row.
 pub(super) fn span_at(row: &Row<'_>, first: usize) -> rusqlite::Result<SessionSpan> {
-    let end: i64 = row.get(first + 1)?;
-    Ok(SessionSpan {
-        begin: Minute(row.get(first)?),
+    Ok(span_of(row.get(first)?, row.get(first + 1)?))
+}
+
+pub(super) fn span_of(begin: i64, end: i64) -> SessionSpan {
+    SessionSpan {
+        begin: Minute(begin),
         end: (end != OPEN).then_some(Minute(end)),
-    })
+    }
 }
 
 /// What a session remembers of its expired minutes, in six columns of a row.

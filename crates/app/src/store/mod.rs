@@ -25,6 +25,7 @@ mod schema;
 mod session_minutes;
 mod session_rows;
 mod sessions;
+mod span_counts;
 mod verify;
 mod writer;
 mod zone;

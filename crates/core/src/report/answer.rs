@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 
 use super::{
-    Account, Amount, Builder, Host, Key, Note, Per, Place, Report, Request, RowId, Rows,
-    host::Alike, plan,
+    Account, Amount, Builder, Host, Key, Note, Place, Report, Request, RowId, Rows, host::Alike,
+    plan,
 };
 use crate::{
     identity::HostName,
@@ -139,21 +139,12 @@ impl<R: Rows> Question<'_, R> {
 
     fn count_sessions(&mut self, alike: &Alike, places: &Places) -> Result<(), R::Error> {
         let builder = &mut self.builder;
-        let period = self.request.period;
-        if self.request.per == Per::Total {
-            return self
-                .rows
-                .session_counts(&alike.hosts, period, |account, sessions| {
-                    if let Some(place) = places.of(account) {
-                        builder.opened_in_period(place, sessions);
-                    }
-                });
-        }
-        self.rows.spans(&alike.hosts, period, |account, span| {
-            if let Some(place) = places.of(account) {
-                builder.opened(place, span);
-            }
-        })
+        self.rows
+            .spans(&alike.hosts, self.request, |account, span, sessions| {
+                if let Some(place) = places.of(account) {
+                    builder.opened(place, span, sessions);
+                }
+            })
     }
 
     /// From the minutes of single sessions, and what they remember of those
@@ -207,7 +198,7 @@ impl<R: Rows> Question<'_, R> {
                 ..subject(account, names)
             });
             builder.sessions_known_since(place, since.get(&host).copied().flatten());
-            builder.opened(place, session.span);
+            builder.opened(place, session.span, 1);
             match session.pruned {
                 // Part of an amount is not known, so neither is the sum.
                 Some(pruned) if pruned.are_cut_by(period) => {

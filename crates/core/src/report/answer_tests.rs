@@ -136,8 +136,8 @@ impl Rows for Memory {
     fn spans(
         &mut self,
         hosts: &[i64],
-        _: Period,
-        mut each: impl FnMut(RowId, SessionSpan),
+        _: &Request,
+        mut each: impl FnMut(RowId, SessionSpan, u64),
     ) -> Result<(), Infallible> {
         self.questions += 1;
         for session in &self.sessions {
@@ -146,7 +146,7 @@ impl Rows for Memory {
                     id: session.account,
                     ..session.id
                 };
-                each(account, session.span);
+                each(account, session.span, 1);
             }
         }
         Ok(())

@@ -6,9 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use super::{Account, Key, Note, Per, Report, Request, Row, Sum, Who};
+use super::{Account, Key, Note, Per, Report, Request, Row, Sum, Who, grid::Grid};
 use crate::{
-    time::{Bucket, Buckets, Unit},
+    time::Unit,
     units::{Flow, Minute, Traffic},
 };
 
@@ -48,7 +48,7 @@ impl SessionSpan {
 #[derive(Debug)]
 pub struct Builder {
     request: Request,
-    buckets: Option<Buckets>,
+    grid: Grid,
     chosen: Option<HashSet<Who>>,
     groups: Vec<Arc<Key>>,
     group_of: HashMap<Arc<Key>, Group>,
@@ -88,13 +88,9 @@ impl Builder {
                 .cloned()
                 .collect()
         });
-        let buckets = match request.per {
-            Per::Bucket(unit) => Some(Buckets::new(request.calendar.clone(), unit)),
-            Per::Total => None,
-        };
         Self {
+            grid: Grid::of(&request),
             request,
-            buckets,
             chosen,
             groups: Vec::new(),
             group_of: HashMap::new(),
@@ -165,43 +161,17 @@ impl Builder {
         }
     }
 
-    /// Counts a session.
-    pub fn opened(&mut self, place: Place, span: SessionSpan) {
-        self.opened_often(place, span, 1);
-    }
-
-    /// Counts so many sessions, each open at some time in the period, where the
-    /// whole period is one bucket.
-    pub fn opened_in_period(&mut self, place: Place, sessions: u64) {
-        let span = SessionSpan {
-            begin: self.request.period.since(),
-            end: None,
-        };
-        self.opened_often(place, span, sessions);
-    }
-
-    fn opened_often(&mut self, place: Place, span: SessionSpan, sessions: u64) {
-        let period = self.request.period;
-        if !span.overlaps(period.since(), period.until()) {
+    /// Counts so many sessions that were open then.
+    pub fn opened(&mut self, place: Place, span: SessionSpan, sessions: u64) {
+        let Some(reach) = self.grid.reach(span) else {
             return;
-        }
+        };
         match place {
             Place::Shown(group) => {
                 self.sessions += sessions;
-                let first = self.bucket(span.begin.max(period.since()));
-                // A damaged ledger's session may end before it begins.
-                let last = span
-                    .end
-                    .map_or(period.until(), |end| end.max(span.begin).next());
-                let last = Minute(last.min(period.until()).0 - 1);
-                let after = if first.contains(last) {
-                    first.end
-                } else {
-                    self.bucket(last).end
-                };
                 let changes = &mut self.changes[group.0];
-                count(&mut changes.first_seen, first.start, sessions);
-                count(&mut changes.gone, after, sessions);
+                count(&mut changes.first_seen, reach.start, sessions);
+                count(&mut changes.gone, reach.end, sessions);
             }
             Place::LeftOut => {
                 self.left_out.sessions = self.left_out.sessions.map(|before| before + sessions);
@@ -306,25 +276,7 @@ impl Builder {
 
     /// The first minute of the bucket, within the period.
     fn bucket_start(&mut self, at: Minute) -> Minute {
-        self.bucket(at).start
-    }
-
-    /// The part of a bucket that lies within the period.
-    fn bucket(&mut self, at: Minute) -> Bucket {
-        let (since, until) = (self.request.period.since(), self.request.period.until());
-        match &mut self.buckets {
-            Some(buckets) => {
-                let Bucket { start, end } = buckets.of(at);
-                Bucket {
-                    start: start.max(since),
-                    end: end.min(until),
-                }
-            }
-            None => Bucket {
-                start: since,
-                end: until,
-            },
-        }
+        self.grid.bucket(at).start
     }
 }
 
@@ -471,10 +423,10 @@ mod tests {
     fn a_session_counts_in_every_bucket_it_was_open_in() {
         let mut builder = Builder::new(request(Per::Bucket(Unit::Hour)), &[], None);
         let alice = builder.place(&subject("alice"));
-        builder.opened(alice, span(30, Some(150)));
-        builder.opened(alice, span(-500, Some(60)));
-        builder.opened(alice, span(170, None));
-        builder.opened(alice, span(24 * 60, None));
+        builder.opened(alice, span(30, Some(150)), 1);
+        builder.opened(alice, span(-500, Some(60)), 1);
+        builder.opened(alice, span(170, None), 1);
+        builder.opened(alice, span(24 * 60, None), 1);
         for hour in 0..5 {
             builder.moved(alice, Minute(hour * 60 + 59), bytes(1));
         }
@@ -493,7 +445,7 @@ mod tests {
         let mut builder = Builder::new(request(Per::Bucket(Unit::Day)), &[], None);
         let alice = builder.place(&subject("alice"));
         let bob = builder.place(&subject("bob"));
-        builder.opened(alice, span(0, None));
+        builder.opened(alice, span(0, None), 1);
         builder.moved(alice, Minute(5), bytes(10));
         builder.moved(bob, Minute(5), bytes(20));
         let report = builder.finish();
@@ -509,7 +461,7 @@ mod tests {
     fn an_idle_session_is_seen_in_a_total() {
         let mut builder = Builder::new(request(Per::Total), &[], None);
         let alice = builder.place(&subject("alice"));
-        builder.opened(alice, span(0, None));
+        builder.opened(alice, span(0, None), 1);
         let report = builder.finish();
         assert_eq!(report.rows.len(), 1);
         assert_eq!(report.rows[0].sum.sessions, Some(1));
@@ -526,7 +478,7 @@ mod tests {
         let place = builder.place(&nameless);
         assert_eq!(place, Place::LeftOut);
         builder.moved(place, Minute(5), bytes(10));
-        builder.opened(place, span(5, Some(5)));
+        builder.opened(place, span(5, Some(5)), 1);
         let report = builder.finish();
         assert!(report.rows.is_empty());
         assert_eq!(report.left_out.sessions, Some(1));

@@ -6,6 +6,7 @@
 
 mod answer;
 mod build;
+mod grid;
 mod host;
 mod plan;
 mod rows;
@@ -15,6 +16,7 @@ use std::{net::IpAddr, sync::Arc};
 
 pub use answer::answer;
 pub use build::{Builder, Group, Place, SessionSpan};
+pub use grid::SpanCounts;
 pub use host::Host;
 pub use plan::{Kept, Segment, plan};
 pub use rows::{Amount, KnownSession, PrunedMinutes, RowId, Rows};

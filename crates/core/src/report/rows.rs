@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::{Account, Host, Per, Segment, SessionSpan};
+use super::{Account, Host, Per, Request, Segment, SessionSpan};
 use crate::{
     time::Period,
     units::{Minute, Traffic},
@@ -110,36 +110,19 @@ pub trait Rows {
         each: impl FnMut(Amount),
     ) -> Result<(), Self::Error>;
 
-    /// When the sessions of accounts were open, of those that were at some time
-    /// in a period.
+    /// When the sessions of accounts were open, of those that were at some time in the
+    /// period that is asked for, and how many were open so. Sessions that were open in
+    /// the same of its buckets may be told as one span, and be counted where they are
+    /// kept: what is there by the hundred thousand is not worth telling one by one.
     ///
     /// # Errors
     /// See [`Rows::hosts`].
     fn spans(
         &mut self,
         hosts: &[i64],
-        period: Period,
-        each: impl FnMut(RowId, SessionSpan),
+        request: &Request,
+        each: impl FnMut(RowId, SessionSpan, u64),
     ) -> Result<(), Self::Error>;
-
-    /// How many sessions accounts had open at some time in a period: those of
-    /// [`Rows::spans`], counted. Worth counting where they are kept if each would
-    /// have to come over a network; an account may be told in several parts.
-    ///
-    /// # Errors
-    /// See [`Rows::hosts`].
-    fn session_counts(
-        &mut self,
-        hosts: &[i64],
-        period: Period,
-        mut each: impl FnMut(RowId, u64),
-    ) -> Result<(), Self::Error> {
-        self.spans(hosts, period, |account, span| {
-            if span.overlaps(period.since(), period.until()) {
-                each(account, 1);
-            }
-        })
-    }
 
     /// The sessions that were open at some time in a period.
     ///

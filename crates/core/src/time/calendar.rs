@@ -193,7 +193,7 @@ fn first_minute_from(instant: Timestamp) -> Minute {
 
 /// A calendar that remembers the buckets it was asked for, since entries come
 /// by the thousand for a handful of hours.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Buckets {
     calendar: Calendar,
     unit: Unit,

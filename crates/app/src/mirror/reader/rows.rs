@@ -6,8 +6,8 @@ use std::vec;
 use sshmeter_core::{
     identity::{Credential, Endpoint, UserName},
     report::{
-        Account, Amount, Host, KnownSession, Per, PrunedMinutes, RowId, Rows, Segment, SessionSpan,
-        Who,
+        Account, Amount, Host, KnownSession, Per, PrunedMinutes, Request, RowId, Rows, Segment,
+        SessionSpan, Who,
     },
     time::{Period, Unit},
     units::{Flow, Minute, Traffic},
@@ -25,6 +25,12 @@ const HOSTS_AT_ONCE: usize = 1_000;
 
 const ACCOUNT: &str = r#"moved."account""#;
 const START: &str = r#"moved."start""#;
+
+const SPANS: &str = r#"SELECT "host", "account", "begin_minute", "end_minute" FROM sshmeter_session
+    WHERE "host" IN (HOSTS) AND "end_minute" >= ? AND "begin_minute" < ?"#;
+const COUNTS: &str = r#"SELECT "host", "account", COUNT(*) FROM sshmeter_session
+    WHERE "host" IN (HOSTS) AND "end_minute" >= ? AND "begin_minute" < ?
+    GROUP BY "host", "account""#;
 
 /// Who answers SQL.
 pub(super) trait Ask {
@@ -104,32 +110,28 @@ impl<A: Ask> Rows for MirrorRows<'_, A> {
         })
     }
 
+    /// Counted there, where one bucket is all there is.
     fn spans(
         &mut self,
         hosts: &[i64],
-        period: Period,
-        mut each: impl FnMut(RowId, SessionSpan),
+        request: &Request,
+        mut each: impl FnMut(RowId, SessionSpan, u64),
     ) -> Result<(), ReadError> {
-        let sql = r#"SELECT "host", "account", "begin_minute", "end_minute" FROM sshmeter_session
-                     WHERE "host" IN (HOSTS) AND "end_minute" >= ? AND "begin_minute" < ?"#;
-        self.of_hosts(sql, hosts, &ends(period), |columns| {
-            each(columns.id()?, columns.span()?);
-            Ok(())
-        })
-    }
-
-    fn session_counts(
-        &mut self,
-        hosts: &[i64],
-        period: Period,
-        mut each: impl FnMut(RowId, u64),
-    ) -> Result<(), ReadError> {
-        let sql = r#"SELECT "host", "account", COUNT(*) FROM sshmeter_session
-                     WHERE "host" IN (HOSTS) AND "end_minute" >= ? AND "begin_minute" < ?
-                     GROUP BY "host", "account""#;
-        self.of_hosts(sql, hosts, &ends(period), |columns| {
-            let account = columns.id()?;
-            each(account, u64::try_from(columns.number()?).unwrap_or(0));
+        let period = request.period;
+        if request.per == Per::Total {
+            let whole = SessionSpan {
+                begin: period.since(),
+                end: None,
+            };
+            return self.of_hosts(COUNTS, hosts, &ends(period), |columns| {
+                let account = columns.id()?;
+                let sessions = u64::try_from(columns.number()?).unwrap_or(0);
+                each(account, whole, sessions);
+                Ok(())
+            });
+        }
+        self.of_hosts(SPANS, hosts, &ends(period), |columns| {
+            each(columns.id()?, columns.span()?, 1);
             Ok(())
         })
     }
